@@ -1,0 +1,41 @@
+# frrcam: `make run` sets everything up and runs; `make test` sets everything up and tests. PYTHON=… picks another one.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+ARGS   ?=
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: run test test-train test-browser check figures clean
+
+run: $(VENV)/run.stamp
+	@mkdir -p out
+	$(BIN)/frrcam start --snapshot out/run.png $(ARGS)
+
+test: check
+	$(BIN)/python -m pytest
+
+test-train: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -m train
+
+test-browser: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -m browser
+
+check: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install -q -e .
+	touch $@
+
+$(VENV)/dev.stamp: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install -q torch==2.13.0
+	$(BIN)/pip install -q -e '.[train,dev]'
+	touch $@ $(VENV)/run.stamp
+
+clean:
+	rm -rf $(VENV) out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

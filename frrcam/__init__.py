@@ -1,0 +1,1 @@
+"""frrcam: a virtual camera that restores and relights faces, live."""

@@ -1,0 +1,3 @@
+from frrcam.cli import main
+
+main()

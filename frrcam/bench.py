@@ -1,0 +1,201 @@
+"""`frrcam bench`: what a frame costs on this machine, measured on the live pipeline itself."""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import psutil
+from rich.table import Table
+
+from frrcam.errors import SinkNotFound, SinkUnusable, SourceUnusable
+from frrcam.frame import Frame, Image
+from frrcam.runtime import metrics as measure
+from frrcam.runtime.daemon import Daemon, EngineLoader
+from frrcam.sinks.base import Payload, SinkInfo
+from frrcam.sources.base import Closing, Source
+
+LEAST_SECONDS = 1.0
+
+
+class MemorySink(Closing):
+    """Converts as a virtual camera does, and copies the picture once, as a driver does: the work without the device."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self.info = SinkInfo("memory", "bench")
+        self._even = (width & ~1, height & ~1)
+        self._driver = np.empty((self._even[1] * 3 // 2, self._even[0]), np.uint8)
+
+    def convert(self, image: Image) -> Payload:
+        width, height = self._even
+        return np.asarray(cv2.cvtColor(image[:height, :width], cv2.COLOR_BGR2YUV_I420), np.uint8)
+
+    def send(self, payload: Payload, original: Frame) -> None:
+        np.copyto(self._driver, payload)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+@dataclass(frozen=True, slots=True)
+class BenchReport:
+    """What was measured. Times in milliseconds unless the name says otherwise; shares in [0,1]."""
+
+    fps: float
+    frames: int
+    frame_ms: dict[str, float]
+    """p50, p95, p99 and max of one frame's work, decoding to publishing."""
+    latency_ms: dict[str, float]
+    """p50 and p95 from the picture being complete to its being published."""
+    stages_ms: dict[str, dict[str, float]]
+    fresh_share: float
+    late_share: float
+    dropped: int
+    """Frames that came while the one before was still being worked on, and were skipped."""
+    rungs: dict[str, float]
+    faces: float
+    """Mean number of faces followed."""
+    cpu_cores: float
+    peak_mb: float
+    first_frame_s: float
+    """From the start of the process to the first enhanced picture."""
+    provider: str
+    model: str
+    source: str
+    size: str
+    period_ms: float
+
+    def as_json(self) -> dict[str, object]:
+        """Everything, for `--json`."""
+        return asdict(self)
+
+
+def run_bench(open_source: Callable[[], Source], load: EngineLoader, seconds: float) -> tuple[BenchReport, Daemon]:
+    """Plays the source at its own rate through the daemon for `seconds`; the report, and the daemon with its records.
+
+    Raises SourceUnusable if nothing could be measured.
+    """
+    source = open_source()
+    info = source.info
+    sink = MemorySink(info.width, info.height)
+    daemon = Daemon(
+        source,
+        open_source,
+        sink,
+        lambda width, height, fps: MemorySink(width, height),
+        load,
+        size=(info.width, info.height),
+        fps=info.fps,
+        keep=None,
+    )
+    daemon.run(seconds=max(seconds, LEAST_SECONDS), wait_for_engine=True)
+    ended, busy = time.monotonic(), time.process_time() - (daemon.cpu_at_capture or 0.0)
+    records = daemon.metrics.window()
+    if not records:
+        raise SourceUnusable(f"{info.name}: not one frame in {seconds:g} s; nothing was measured")
+    wall = max(ended - records[0].published + records[0].total, 1e-3)
+    p50, p95, p99, top = measure.percentiles([record.total for record in records], 50, 95, 99, 100)
+    latency = measure.percentiles([record.latency for record in records], 50, 95)
+    status = daemon.status()
+    first = daemon.first_enhanced
+    return BenchReport(
+        fps=measure.rate(records),
+        frames=len(records),
+        frame_ms={"p50": p50, "p95": p95, "p99": p99, "max": top},
+        latency_ms={"p50": latency[0], "p95": latency[1]},
+        stages_ms=measure.stages_ms(records),
+        fresh_share=measure.fresh_share(records),
+        late_share=measure.late_share(records),
+        dropped=daemon.metrics.dropped,
+        rungs=measure.rung_shares(records),
+        faces=round(float(np.mean([record.faces for record in records])), 2),
+        cpu_cores=round(busy / wall, 2),
+        peak_mb=_peak_mb(),
+        first_frame_s=round(first - psutil.Process().create_time(), 2) if first else 0.0,
+        provider=status.provider,
+        model=status.model,
+        source=info.name,
+        size=f"{info.width}x{info.height}",
+        period_ms=round(1000 / info.fps, 2),
+    ), daemon
+
+
+def _peak_mb() -> float:
+    if sys.platform == "win32":
+        return round(psutil.Process().memory_info().peak_wset / 2**20, 1)
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20, 1)
+
+
+def as_tables(report: BenchReport) -> list[Table]:
+    """What `frrcam bench` prints."""
+    stages = Table(title=f"{report.source} {report.size}, {report.period_ms:g} ms a frame", title_justify="left")
+    for column in ("stage", "p50 ms", "p95 ms"):
+        stages.add_column(column, justify="left" if column == "stage" else "right")
+    for stage, taken in report.stages_ms.items():
+        stages.add_row(stage, f"{taken['p50']:.2f}", f"{taken['p95']:.2f}")
+    stages.add_section()
+    stages.add_row("whole frame", f"{report.frame_ms['p50']:.2f}", f"{report.frame_ms['p95']:.2f}")
+    summary = Table(show_header=False, box=None)
+    summary.add_column(style="bold")
+    summary.add_column()
+    rungs = ", ".join(f"{rung} {share:.0%}" for rung, share in report.rungs.items())
+    for name, value in (
+        ("frame work", f"p99 {report.frame_ms['p99']:.1f} ms, max {report.frame_ms['max']:.1f} ms"),
+        (
+            "latency",
+            f"p50 {report.latency_ms['p50']:.1f} ms, p95 {report.latency_ms['p95']:.1f} ms, picture to publish",
+        ),
+        (
+            "rate",
+            f"{report.fps:.2f} fps, {report.frames} frames, {report.dropped} dropped, {report.late_share:.1%} late",
+        ),
+        ("faces", f"{report.faces:g} on average, {report.fresh_share:.1%} of frames with a fresh network result"),
+        ("rungs", rungs),
+        ("machine", f"{report.cpu_cores:.2f} cores busy, {report.peak_mb:.0f} MB at the peak"),
+        ("start", f"{report.first_frame_s:.2f} s to the first enhanced picture"),
+        ("network", f"{report.model} on {report.provider}"),
+    ):
+        summary.add_row(name, value)
+    return [stages, summary]
+
+
+def check_plot(path: Path) -> None:
+    """Raises SinkNotFound or SinkUnusable unless a plot can be written there."""
+    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise SinkUnusable(f"{path}: a plot is a .png, .svg or .pdf file")
+    if not path.absolute().parent.is_dir():
+        raise SinkNotFound(f"{path}: the folder {path.absolute().parent} is not there; make it first")
+
+
+def plot(report: BenchReport, daemon: Daemon, path: Path) -> None:
+    """Draws the distribution of frame times against the budget, and where the time goes."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    total = 1000 * np.array([record.total for record in daemon.metrics.window()])
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), width_ratios=(3, 2), layout="constrained")
+    left.hist(
+        total, bins=np.linspace(0, max(1.5 * report.period_ms, float(np.percentile(total, 99.5))), 60), color="#3a7ca5"
+    )
+    left.axvline(report.period_ms, color="#c1292e", label=f"budget {report.period_ms:.1f} ms")
+    left.axvline(report.frame_ms["p95"], color="#333333", linestyle="--", label=f"p95 {report.frame_ms['p95']:.1f} ms")
+    left.set(
+        xlabel="work for one frame, ms", ylabel="frames", title=f"{report.source} {report.size}: {report.fps:.1f} fps"
+    )
+    left.legend(frameon=False)
+    names = list(report.stages_ms)
+    right.barh(names, [report.stages_ms[name]["p95"] for name in names], color="#bcd4e6", label="p95")
+    right.barh(names, [report.stages_ms[name]["p50"] for name in names], color="#3a7ca5", label="p50")
+    right.invert_yaxis()
+    right.set(xlabel="ms", title=f"{report.model} on {report.provider}")
+    right.legend(frameon=False)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

@@ -1,0 +1,225 @@
+"""A face's memory: restored pictures averaged over time where the face is still, taken as they come where it moves.
+
+What is remembered is the restored face itself in aligned space, not its difference to the crop: the crop's
+own noise is in that difference, so averaging the difference would bring the noise back. The change that
+leaves is remembered face − this crop; where the face is still, what the viewer sees does not flicker at all.
+
+The gain of the recursive filter is set per pixel, as in motion-adaptive noise reduction (Dubois and Sabri,
+"Noise reduction in image sequences using motion-compensated temporal filtering", IEEE Trans. Communications
+1984), from the low-passed difference between this crop and the remembered one, measured in units of the
+sensor's noise. The face's overall colour goes through a slower filter of its own.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from frrcam.compose.blend import Change, Mask
+from frrcam.frame import Image
+
+Plane = NDArray[np.float32]
+
+STILL_SECONDS = 0.25
+"""Time constant of the average where nothing moves."""
+COLOUR_SECONDS = 0.4
+"""Time constant of the face's overall colour."""
+EFFECT_SECONDS = 0.3
+"""Time constant of the classifier's word."""
+FADE_SECONDS = 0.15
+"""The effect on a face no longer refreshed falls to nothing in this time."""
+HOLD_SECONDS = 0.5
+"""How long the last result is re-used at full effect when the network does not run."""
+
+_SMALL = 84
+"""Side of the plane on which motion is measured, whatever the crop's: a rung's change of size is not motion."""
+_QUICK = 0.9
+"""Gain where the face moves."""
+_FADING = 0.5
+"""What is left of a motion measured one picture ago: the average stays quick until it has caught up."""
+_QUIET, _MOVING = 1.8, 4.0
+"""Mean differences below the first multiple of the noise are stillness (noise alone gives 0.8), above the second
+motion."""
+_LEAST_NOISE, _MOST_NOISE = 0.6, 4.0
+"""Bounds of the noise estimate, in levels after the low-pass."""
+_NOISE_RISES, _NOISE_FALLS = 4.0, 0.2
+"""Time constants in seconds: quick motion of everything must not pass for noise."""
+_COLOUR_STEP = 15.0, 40.0
+"""A change of overall colour in levels that begins to be believed at once, and one that is wholly."""
+_CUT = 0.2
+"""Correlation between crop and memory below which it is another face or another picture: begin anew."""
+
+
+class Remembered(NamedTuple):
+    """What to blend for this picture."""
+
+    change: Change
+    """S×S×3 BGR levels: steady restored face − this crop. A buffer of the memory, valid until its next update."""
+    mask: Mask
+    """S×S in [0,1]."""
+    effect: float
+    """[0,1], faded in and out."""
+
+
+class FaceMemory:
+    """The recursive filter of one track. Not thread-safe; one `update` per picture."""
+
+    def __init__(self, appear_s: float = 0.0) -> None:
+        """`appear_s`: seconds in which the effect rises from nothing after the first result; 0 for at once."""
+        self._appear, self._size, self._empty = appear_s, 0, True
+        self._age = self._stale = self._effect = 0.0
+        self._noise = 2.0
+        self._face, self._fresh, self._mask = _blank(0, 0, 3), _blank(0, 0, 3), _blank(0, 0)
+        self._seen: Image = np.zeros((0, 0, 3), np.uint8)
+        self._shading: Change | None = None
+        self._crop, self._moved = _blank(_SMALL, _SMALL), _blank(_SMALL, _SMALL)
+
+    def update(
+        self, crop: Image, change: Change | None, mask: Mask | None, effect: float | None, dt: float
+    ) -> Remembered | None:
+        """Takes in this picture's result, or None for all three where the network did not run; gives what to blend.
+
+        crop    S×S×3 uint8 BGR, aligned; S may differ from one update to the next
+        change  S×S×3 float32, restored − crop in levels; mask S×S in [0,1]; effect in [0,1]
+        dt      seconds since this face's last update; anything not positive counts as no time passed
+
+        None comes back if there is nothing to blend: the network never ran on this face or not for too long.
+        """
+        dt = max(dt, 0.0)
+        self._resize(crop.shape[0])
+        small = _low_pass(crop)
+        if change is None or mask is None or effect is None:
+            return self._reuse(crop, small, dt)
+        np.add(crop, change, out=self._fresh)
+        moving = self._motion(small, dt)
+        if moving is None:
+            self._begin(small, mask, effect)
+        else:
+            self._average(small, mask, effect, moving, dt)
+        self._seen, self._shading, self._stale = crop, None, 0.0
+        self._age += dt
+        np.subtract(self._face, crop, out=self._fresh)
+        return Remembered(self._fresh, self._mask, self._effect * self._risen)
+
+    @property
+    def _risen(self) -> float:
+        return min(self._age / self._appear, 1.0) if self._appear else 1.0
+
+    def _resize(self, size: int) -> None:
+        if size == self._size:
+            return
+        if self._empty:
+            self._face, self._mask = _blank(size, size, 3), _blank(size, size)
+        else:
+            self._face, self._mask = _resampled(self._face, size), _resampled(self._mask, size)
+            self._seen = np.asarray(cv2.resize(self._seen, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
+        self._fresh = _blank(size, size, 3)
+        self._shading, self._size = None, size
+
+    def _begin(self, small: Plane, mask: Mask, effect: float) -> None:
+        if self._empty:
+            self._age = 0.0
+        np.copyto(self._face, self._fresh)
+        np.copyto(self._mask, mask)
+        np.copyto(self._crop, small)
+        self._moved.fill(1.0)
+        self._effect, self._empty = effect, False
+
+    def _motion(self, small: Plane, dt: float) -> Plane | None:
+        """Motion in [0,1] per low-passed pixel against the remembered crop; None if that shows something else."""
+        if self._empty:
+            return None
+        # exposure is a gain and an offset: fitted and taken out, it is not mistaken for motion
+        mean, mean_before = float(small.mean()), float(self._crop.mean())
+        centred, before = small - mean, self._crop - mean_before
+        both, own = float(np.vdot(centred, before)), float(np.vdot(before, before))
+        if both < _CUT * np.sqrt(own * float(np.vdot(centred, centred))):
+            return None
+        gain = min(max(both / max(own, 1e-6), 0.5), 2.0)
+        self._crop = before * np.float32(gain) + np.float32(mean)
+        difference = np.asarray(cv2.absdiff(small, self._crop), np.float32)
+        self._sense_noise(difference, dt)
+        difference = np.asarray(cv2.blur(difference, (3, 3)), np.float32)
+        t = difference * np.float32(1 / (self._noise * (_MOVING - _QUIET))) - np.float32(_QUIET / (_MOVING - _QUIET))
+        t = np.clip(t, 0, 1, out=t)
+        return np.asarray(cv2.dilate(t * t * (3 - 2 * t), np.ones((3, 3), np.uint8)), np.float32)
+
+    def _sense_noise(self, difference: Plane, dt: float) -> None:
+        """Follows the quartile of the differences: at least that part of a face is nearly always still."""
+        samples = difference[::2, ::2].ravel()
+        quartile = float(np.partition(samples, samples.size // 4)[samples.size // 4])
+        now = quartile / 0.3186  # the quartile of |N(0,1)|
+        self._noise += (now - self._noise) * _gain(dt, _NOISE_RISES if now > self._noise else _NOISE_FALLS)
+        self._noise = min(max(self._noise, _LEAST_NOISE), _MOST_NOISE)
+
+    def _average(self, small: Plane, mask: Mask, effect: float, moving: Plane, dt: float) -> None:
+        np.maximum(moving, self._moved * np.float32(_FADING), out=moving)
+        self._moved = moving
+        still = _gain(dt, STILL_SECONDS)
+        weight = still + max(_QUICK - still, 0.0) * moving
+        self._crop += weight * (small - self._crop)
+
+        innovation = np.subtract(self._fresh, self._face, out=self._fresh)
+        colour = self._colour_shift(innovation, mask, moving)
+        size = float(np.abs(colour).max())
+        believed = _smoothstep((size - _COLOUR_STEP[0]) / (_COLOUR_STEP[1] - _COLOUR_STEP[0]))
+        slow = max(_gain(dt, COLOUR_SECONDS), believed)
+        weight = np.asarray(cv2.resize(weight, (self._size, self._size)), np.float32)
+        cv2.subtract(innovation, np.append(colour, 0.0), innovation)
+        cv2.multiply(innovation, cv2.merge([weight] * 3), innovation)
+        cv2.add(innovation, np.append(slow * colour, 0.0), innovation)
+        self._face += innovation
+        self._mask += weight * (mask - self._mask)
+        self._effect += (effect - self._effect) * _gain(dt, EFFECT_SECONDS)
+
+    @staticmethod
+    def _colour_shift(innovation: Change, mask: Mask, moving: Plane) -> NDArray[np.float64]:
+        """Mean innovation (B,G,R) over the face where it is still: a moving mouth is no change of light."""
+        picks = (np.arange(_SMALL) * mask.shape[0]) // _SMALL
+        weights = mask[np.ix_(picks, picks)] * (1.02 - moving)
+        total = float(weights.sum())
+        sampled = innovation[np.ix_(picks, picks)]
+        return np.tensordot(weights, sampled, axes=2).astype(np.float64) / max(total, 1e-3)
+
+    def _reuse(self, crop: Image, small: Plane, dt: float) -> Remembered | None:
+        """The remembered face once more; where it has moved since, only its shading: its detail is elsewhere now."""
+        self._stale += dt
+        left = 1.0 - max(self._stale - HOLD_SECONDS, 0.0) / FADE_SECONDS
+        moving = None if left <= 0.0 else self._motion(small, 0.0)
+        if moving is None:
+            self._empty, self._effect = True, 0.0
+            return None
+        self._age += dt
+        if self._shading is None:
+            seen = cv2.subtract(self._face, self._seen, dtype=cv2.CV_32F)
+            self._shading = np.asarray(cv2.resize(seen, moving.shape, interpolation=cv2.INTER_AREA), np.float32)
+        change = np.subtract(self._face, crop, out=self._fresh)
+        moved = cv2.merge([np.asarray(cv2.resize(moving, self._mask.shape), np.float32)] * 3)
+        shading = cv2.resize(self._shading, self._mask.shape)
+        change += moved * (shading - change)
+        return Remembered(change, self._mask, self._effect * min(self._risen, left))
+
+
+def _blank(*shape: int) -> NDArray[np.float32]:
+    return np.zeros(shape, np.float32)
+
+
+def _low_pass(crop: Image) -> Plane:
+    grey = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)
+    return np.asarray(cv2.resize(grey, (_SMALL, _SMALL), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _resampled(array: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    method = cv2.INTER_AREA if size < array.shape[0] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(array, (size, size), interpolation=method), np.float32)
+
+
+def _gain(dt: float, seconds: float) -> float:
+    """What a first-order low-pass of this time constant takes of a new value after `dt`."""
+    return float(-np.expm1(-dt / seconds))
+
+
+def _smoothstep(t: float) -> float:
+    t = min(max(t, 0.0), 1.0)
+    return t * t * (3.0 - 2.0 * t)

@@ -1,0 +1,154 @@
+"""One tree of settings: defaults < config.toml < environment (FRRCAM_…) < flags.
+
+# ~/.config/frrcam/config.toml
+[camera]
+device = "Integrated Camera"
+size = "1280x720"
+
+[restore]
+strength = 0.8
+
+# the same from the environment
+FRRCAM_CAMERA__SIZE=1280x720 FRRCAM_RESTORE__STRENGTH=0.8 frrcam start
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import platformdirs
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from frrcam.errors import ConfigError, UsageError
+
+MIN_SIDE, MAX_SIDE = 64, 4096
+
+Provider = Literal["auto", "cpu", "openvino", "cuda", "tensorrt", "directml", "coreml", "qnn"]
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """ "1280x720" → (1280, 720). Raises UsageError unless both are even and within 64–4096 pixels."""
+    match = re.fullmatch(r"\s*(\d{1,6})\s*[xX×]\s*(\d{1,6})\s*", text)
+    if not match:
+        raise UsageError(f'size "{text}" is not WIDTHxHEIGHT; try 1280x720')
+    width, height = int(match[1]), int(match[2])
+    if not (MIN_SIDE <= width <= MAX_SIDE and MIN_SIDE <= height <= MAX_SIDE):
+        raise UsageError(
+            f"size {width}x{height} is out of range: each side {MIN_SIDE} to {MAX_SIDE} pixels; try 1280x720"
+        )
+    if width % 2 or height % 2:
+        raise UsageError(
+            f"size {width}x{height} is odd, and virtual cameras need even sides; "
+            f"try {width + width % 2}x{height + height % 2}"
+        )
+    return width, height
+
+
+def _size(value: object) -> object:
+    try:
+        return parse_size(value) if isinstance(value, str) else value
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+
+
+Size = Annotated[tuple[int, int], BeforeValidator(_size)]
+
+
+class Section(BaseModel):
+    """A part of the tree: unknown keys are errors, values do not change once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CameraSettings(Section):
+    """Where pictures come from."""
+
+    device: str | None = Field(None, description="camera: number, /dev/video node, by-id link or part of its name")
+    source: str | None = Field(None, description='clip or picture file, or "demo", instead of a camera')
+    size: Size | None = Field(
+        None, description="pixels asked of the camera, WxH; default 1280x720 or the nearest it has"
+    )
+    fps: float | None = Field(None, ge=1, le=240, description="pictures a second asked of the camera")
+    mirror: bool = Field(False, description="flip left and right (meeting programs already mirror your own view)")
+
+
+class OutputSettings(Section):
+    """Where pictures go to."""
+
+    output: str | None = Field(None, description='virtual camera node, FILE.mp4, or "preview"; default: FRR Camera')
+    label: str = Field("FRR Camera", min_length=1, max_length=31, description="the virtual camera looked for by name")
+
+
+class RestoreSettings(Section):
+    """How faces are enhanced."""
+
+    strength: float = Field(1.0, ge=0, le=1, description="share of the network's change that is applied")
+    model: str = Field("auto", description="restorer: auto, a name that `frrcam models` lists, or an ONNX file")
+    provider: Provider = Field("auto", description="ONNX Runtime execution provider")
+    threads: int = Field(2, ge=1, le=64, description="processor threads of one network run")
+    max_faces: int = Field(4, ge=1, le=16, description="faces enhanced at the most, largest first")
+
+
+class FaceSettings(Section):
+    """How faces are found."""
+
+    detector: str = Field("auto", description="detector: auto, a name that `frrcam models` lists, or an ONNX file")
+    threshold: float = Field(0.5, gt=0, lt=1, description="detections below this score are ignored")
+    min_size: int = Field(40, ge=16, le=1000, description="faces smaller than this many pixels are left alone")
+
+
+class ControlSettings(Section):
+    """The page with the live picture, for this machine only."""
+
+    port: int = Field(0, ge=0, le=65535, description="port on 127.0.0.1; 0 takes a free one")
+
+
+class Settings(BaseSettings):
+    """The whole tree."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, env_prefix="FRRCAM_", env_nested_delimiter="__")
+
+    camera: CameraSettings = CameraSettings()
+    output: OutputSettings = OutputSettings()
+    restore: RestoreSettings = RestoreSettings()
+    faces: FaceSettings = FaceSettings()
+    control: ControlSettings = ControlSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_path())
+
+
+def config_path() -> Path:
+    """Where config.toml is looked for; it need not exist."""
+    return Path(platformdirs.user_config_dir("frrcam")) / "config.toml"
+
+
+def load_settings(flags: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:
+    """The settings in force; `flags` holds sections of given flags, None values meaning "not given".
+
+    Raises ConfigError naming the key, the value and the bound.
+    """
+    given: dict[str, Any] = {
+        section: {key: value for key, value in values.items() if value is not None}
+        for section, values in (flags or {}).items()
+        if any(value is not None for value in values.values())
+    }
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"setting {key} = {first.get('input')!r}: {first['msg']}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{config_path()} is not valid TOML: {error}; mend or remove it") from None

@@ -1,0 +1,84 @@
+"""How other commands find the running daemon: a small file that only its user can read.
+
+$XDG_RUNTIME_DIR/frrcam/control.json, mode 0600: {"url": "http://127.0.0.1:PORT/TOKEN/", "token": TOKEN, "pid": PID}
+"""
+
+import json
+import os
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import platformdirs
+import psutil
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from frrcam.control.status import Status
+from frrcam.errors import ControlError
+
+
+class Daemon(BaseModel):
+    """Where a running daemon answers."""
+
+    model_config = ConfigDict(frozen=True)
+
+    url: str
+    """The page, with its token: whoever knows it sees the camera."""
+    token: str
+    pid: int
+
+
+def control_path() -> Path:
+    """The file of this user's daemon; it need not exist. Where the system keeps no runtime folder, in the cache."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    return (Path(runtime) / "frrcam" if runtime else Path(platformdirs.user_cache_dir("frrcam"))) / "control.json"
+
+
+def announce(daemon: Daemon, path: Path) -> None:
+    """Writes the file, whole or not at all, readable by this user only. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    part = path.with_name(f"{path.name}.{daemon.pid}.part")
+    part.unlink(missing_ok=True)
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(daemon.model_dump_json())
+    os.replace(part, path)
+
+
+def withdraw(daemon: Daemon, path: Path) -> None:
+    """Removes the file if it is still this daemon's."""
+    if _read(path) == daemon:
+        path.unlink(missing_ok=True)
+
+
+def find_daemon(path: Path | None = None) -> Daemon:
+    """The daemon that announced itself and lives. Raises ControlError; a file left behind by a dead one is removed."""
+    path = path or control_path()
+    daemon = _read(path)
+    if daemon is None:
+        raise ControlError("no frrcam daemon runs for this user; start one: frrcam start")
+    if not psutil.pid_exists(daemon.pid):
+        path.unlink(missing_ok=True)
+        raise ControlError(f"the frrcam daemon (process {daemon.pid}) is gone without a word; start one: frrcam start")
+    return daemon
+
+
+def ask_status(path: Path | None = None, timeout: float = 2.0) -> Status:
+    """The status of the running daemon. Raises ControlError when none answers within `timeout` seconds."""
+    daemon = find_daemon(path)
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(daemon.url + "status", timeout=timeout) as response:
+            return Status.model_validate_json(response.read())
+    except (urllib.error.URLError, OSError) as error:
+        raise ControlError(
+            f"the frrcam daemon (process {daemon.pid}) does not answer: {error}; restart it if it hangs"
+        ) from error
+    except ValidationError as error:
+        raise ControlError(f"what answers at process {daemon.pid} is not this version of frrcam; restart it") from error
+
+
+def _read(path: Path) -> Daemon | None:
+    try:
+        return Daemon.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,107 @@
+"""Writes one picture whole or not at all, with what its original had besides the three colours."""
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from frrcam.errors import SinkError, SinkForbidden, SinkNotFound, SinkUnusable, UsageError
+from frrcam.frame import Image
+
+Bytes = NDArray[np.uint8]
+
+QUALITY = 95
+"""Of JPEG and WebP."""
+WRITABLE = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+"""Endings that pictures are written under."""
+
+_WITH_ALPHA = frozenset({".png", ".tif", ".tiff", ".webp"})
+_WITH_PROFILE = frozenset({".jpeg", ".jpg", ".png", ".webp"})
+_QUALITY_OF = {
+    ".jpeg": cv2.IMWRITE_JPEG_QUALITY,
+    ".jpg": cv2.IMWRITE_JPEG_QUALITY,
+    ".webp": cv2.IMWRITE_WEBP_QUALITY,
+}
+
+
+class Extras(NamedTuple):
+    """What a picture file holds besides BGR pixels and is worth keeping."""
+
+    alpha: Bytes | None = None
+    """H×W transparency."""
+    profile: Bytes | None = None
+    """An ICC profile: a phone's colours are paler without theirs."""
+
+
+NOTHING = Extras()
+
+
+def read_extras(path: Path, image: Image) -> Extras:
+    """The extras of the file that `image` was read from; none of a format or an OpenCV that does not tell."""
+    data = np.fromfile(path, np.uint8)
+    alpha = profile = None
+    raw = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    if hasattr(cv2, "imdecodeWithMetadata"):
+        _, kinds, chunks = cv2.imdecodeWithMetadata(data, flags=cv2.IMREAD_REDUCED_GRAYSCALE_8)
+        found = dict(zip(kinds, chunks, strict=True)).get(cv2.IMAGE_METADATA_ICCP)
+        if found is not None and bytes(np.ravel(found)[16:20]) == b"RGB ":
+            profile = np.asarray(found, np.uint8).ravel()
+    # an EXIF orientation turns the picture and not the raw pixels: then the transparency does not fit
+    if raw is not None and raw.ndim == 3 and raw.shape[2] == 4 and np.array_equal(raw[..., :3], image):
+        alpha = np.asarray(raw[..., 3], np.uint8)
+    return Extras(alpha, profile)
+
+
+def write_picture(path: Path, image: Image, extras: Extras = NOTHING) -> None:
+    """Writes a BGR picture (H×W×3) in the format of the name's ending, with the extras that the format has.
+
+    It is written to NAME.part and renamed, so that a file under the final name is whole; on failure the part is
+    removed. JPEG and WebP at quality 95, the others lossless.
+
+    Raises UsageError (ending), SinkNotFound (no such folder), SinkForbidden, SinkUnusable (the disk is full).
+    """
+    data = _encode(path, image, extras)
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_bytes(data)
+        os.replace(part, path)
+    except BaseException as error:
+        part.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _sink_error(path, error) from error
+        raise
+
+
+def _encode(path: Path, image: Image, extras: Extras) -> bytes:
+    ending = path.suffix.lower()
+    if ending not in WRITABLE:
+        raise UsageError(f"{path}: a picture is written as {', '.join(sorted(WRITABLE))}")
+    pixels = image if extras.alpha is None or ending not in _WITH_ALPHA else np.dstack((image, extras.alpha))
+    parameters = [_QUALITY_OF[ending], QUALITY] if ending in _QUALITY_OF else []
+    written, data = False, np.empty(0, np.uint8)
+    with contextlib.suppress(cv2.error):
+        if extras.profile is not None and ending in _WITH_PROFILE:
+            kinds, chunks = [cv2.IMAGE_METADATA_ICCP], [extras.profile]
+            written, data = cv2.imencodeWithMetadata(ending, pixels, kinds, chunks, parameters)
+        if not written:  # a broken profile spoils no picture
+            written, data = cv2.imencode(ending, pixels, parameters)
+    if not written:
+        raise SinkUnusable(f"{path}: a {ending} file cannot hold {image.shape[1]}x{image.shape[0]} pixels")
+    return data.tobytes()
+
+
+def _sink_error(path: Path, error: OSError) -> SinkError:
+    if isinstance(error, FileNotFoundError):
+        return SinkNotFound(f"{path.parent}: no such folder; make it first: mkdir -p '{path.parent}'")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return SinkUnusable(
+            f"{path}: the disk is full ({error.strerror}); nothing was kept, free some space and try again"
+        )
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        return SinkForbidden(f"{path}: no permission to write there ({error.strerror}); pick another folder")
+    return SinkUnusable(f"{path}: cannot be written: {error.strerror}")

@@ -1,0 +1,73 @@
+"""What the user sees while `enhance` works: a bar on a terminal, nothing in a pipe."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from frrcam.sources.base import Closing
+
+
+class Monitor(Protocol):
+    """Told of every file and frame; used as a context manager around all of them."""
+
+    def begin(self, source: Path, frames: int | None) -> None:
+        """A file is begun; `frames` is how many pictures it should have, None if that is not known."""
+
+    def advance(self) -> None:
+        """One more picture of it is done."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Silent(Closing):
+    """Shows nothing."""
+
+    def begin(self, source: Path, frames: int | None) -> None:
+        """Shows nothing."""
+
+    def advance(self) -> None:
+        """Shows nothing."""
+
+    def close(self) -> None:
+        """Shows nothing."""
+
+
+class Bar(Closing):
+    """Frames done and to do, frames a second, time remaining. Invisible where the console is no terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _Speed(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task("", visible=False)
+        self._progress.start()
+
+    def begin(self, source: Path, frames: int | None) -> None:
+        self._progress.reset(self._task, total=frames, description=source.name, visible=True)
+
+    def advance(self) -> None:
+        self._progress.advance(self._task)
+
+    def close(self) -> None:
+        self._progress.stop()
+
+
+class _Speed(ProgressColumn):
+    """Frames a second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f} fps" if task.speed else "")

@@ -1,0 +1,127 @@
+"""Face detection: an SCRFD-layout network through insightface, in a session of our own."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from frrcam.errors import ModelCorrupt, ModelMismatch, ModelNotFound
+from frrcam.faces.types import Detection
+from frrcam.frame import Image
+
+STRIDE = 32
+"""The coarsest stride of the layout: inputs are whole multiples of it."""
+
+_WIDTHS = (1, 1, 1, 4, 4, 4, 10, 10, 10)
+"""Last dimension of the nine outputs: scores, boxes and points at strides 8, 16 and 32."""
+
+
+class InsightFaceDetector:
+    """Finds faces with insightface's SCRFD class (Guo et al., "Sample and Computation Redistribution for
+    Efficient Face Detection", ICLR 2022): strides 8, 16 and 32, two anchors, five points.
+
+    model_file  an .onnx of that layout: one input 1×3×H×W, nine outputs
+    size        longer side of the network's input in pixels; the shorter one follows the picture's shape,
+                rounded up to a multiple of 32 (320×192 for 1280×720), unless the file fixes it
+    threshold   lowest score that counts as a face, (0,1]
+    threads     of the session; it never spins while it waits
+    providers   ONNX Runtime's names, best first
+
+    Raises ModelNotFound, ModelCorrupt or ModelMismatch with the file's name. Nothing is downloaded.
+    """
+
+    def __init__(
+        self,
+        model_file: Path,
+        *,
+        size: int = 320,
+        threshold: float = 0.5,
+        threads: int = 1,
+        providers: Sequence[str] = ("CPUExecutionProvider",),
+    ) -> None:
+        session = _open(model_file, threads, providers)
+        _check(session, model_file)
+        # importing insightface costs 0.6 s: a file that cannot be used is refused before that
+        from insightface.model_zoo.scrfd import SCRFD
+
+        # a session without its file is shared by all sizes: insightface makes no copies of it
+        self._network = SCRFD(session=session)
+        self._size, self._threshold = max(round(size / STRIDE), 1) * STRIDE, threshold
+
+    def detect(self, image: Image) -> list[Detection]:
+        """The faces of one picture (H×W×3 uint8 BGR) with scores of at least the threshold, largest first."""
+        canvas, ratio = self._letterbox(image)
+        boxes, points = self._network.detect(
+            canvas, input_size=(canvas.shape[1], canvas.shape[0]), det_thresh=self._threshold
+        )
+        if not len(boxes):
+            return []
+        # pixel centres: x = (x_small + 0.5) · ratio − 0.5
+        corners = (boxes[:, :4].reshape(-1, 2, 2) + 0.5) * ratio - 0.5
+        points = ((points + 0.5) * ratio - 0.5).astype(np.float32)
+        usable = np.isfinite(corners).all(axis=(1, 2)) & np.isfinite(points).all(axis=(1, 2))
+        areas = np.prod(corners[:, 1] - corners[:, 0], axis=1)
+        return [
+            Detection(tuple(corners[i].ravel().tolist()), float(boxes[i, 4]), points[i])
+            for i in np.argsort(-areas, kind="stable")
+            if usable[i] and areas[i] > 0
+        ]
+
+    def _letterbox(self, image: Image) -> tuple[Image, NDArray[np.float64]]:
+        """The picture on the network's canvas, top left, and picture pixels per canvas pixel (x, y)."""
+        height, width = image.shape[:2]
+        fixed = self._network.static_input_size
+        scale = min(fixed[0] / width, fixed[1] / height) if fixed else self._size / max(width, height)
+        small = max(round(width * scale), 1), max(round(height * scale), 1)
+        across, down = fixed or (-(-small[0] // STRIDE) * STRIDE, -(-small[1] // STRIDE) * STRIDE)
+        # the mean over the area, where insightface would pick two pixels of four: less noise, no aliasing
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        canvas = np.zeros((down, across, 3), np.uint8)
+        canvas[: small[1], : small[0]] = cv2.resize(image, small, interpolation=method)
+        return canvas, np.array((width, height)) / small
+
+
+class FakeDetector:
+    """Gives scripted detections, one list per call, the last one for ever; fails while `broken`. For tests."""
+
+    def __init__(self, *script: list[Detection]) -> None:
+        self.script, self.calls, self.broken = script, 0, False
+
+    def detect(self, image: Image) -> list[Detection]:
+        self.calls += 1
+        if self.broken:
+            raise RuntimeError("fake: the detector broke")
+        return list(self.script[min(self.calls, len(self.script)) - 1]) if self.script else []
+
+
+def _open(model_file: Path, threads: int, providers: Sequence[str]) -> ort.InferenceSession:
+    if not model_file.is_file():
+        raise ModelNotFound(f"no detector at {model_file}: see `frrcam models` for those that are there")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return ort.InferenceSession(str(model_file), options, providers=list(providers))
+    except Exception as error:  # onnxruntime's own types share no base but this
+        reason = str(error).strip().splitlines()[0]
+        raise ModelCorrupt(f"{model_file} cannot be loaded as a detector, fetch it again: {reason}") from error
+
+
+def _check(session: ort.InferenceSession, model_file: Path) -> None:
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    shape = list(inputs[0].shape)
+    widths = tuple(output.shape[-1] if output.shape else None for output in outputs)
+    if len(inputs) != 1 or len(shape) != 4 or shape[1] != 3 or inputs[0].type != "tensor(float)":
+        raise ModelMismatch(
+            f"{model_file} is no face detector: its input {inputs[0].name} is {shape}, not 1×3×H×W float"
+        )
+    # a dynamic export may leave the last dimension unnamed; a number must be the right one
+    if len(outputs) != 9 or any(isinstance(a, int) and a != b for a, b in zip(widths, _WIDTHS, strict=True)):
+        raise ModelMismatch(
+            f"{model_file} is no SCRFD-layout detector: its outputs end in {list(widths)}, "
+            f"not {list(_WIDTHS)} (scores, boxes, points at strides 8, 16, 32)"
+        )

@@ -1,0 +1,106 @@
+"""Reading a source for as long as it lasts, and finding it again when it is lost."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+from frrcam.restore.session import one_line
+from frrcam.runtime.mailbox import Mailbox
+from frrcam.runtime.notices import Notices
+from frrcam.sources.base import Source, SourceFactory
+
+BACKOFF_S = (0.25, 0.5, 1.0, 2.0, 4.0)
+"""Seconds before each attempt to re-open; the last one repeats."""
+STEADY_S = 5.0
+"""Seconds of pictures after which the next loss is a new one: a camera that flaps is not re-opened without pause."""
+BEHIND_S = 1.0
+"""Seconds that a file may fall behind before its clock starts anew (a suspend, a disk asleep) instead of racing."""
+
+
+class Capture:
+    """The capture thread's work, without the thread.
+
+    `wait(seconds)` returns True when it is time to stop: an Event's wait in the daemon, a fake clock's in tests.
+    """
+
+    def __init__(
+        self,
+        opened: Source,
+        reopen: SourceFactory,
+        mailbox: Mailbox,
+        notices: Notices,
+        clock: Callable[[], float],
+        wait: Callable[[float], bool],
+    ) -> None:
+        self._source: Source | None = opened
+        self._reopen, self._mailbox, self._notices = reopen, mailbox, notices
+        self._clock, self._wait = clock, wait
+        self._lock = threading.Lock()
+        self._index = self._attempt = 0
+        self.read_s = 0.0
+        """Seconds that the last read took; of a live source, the wait for the world included."""
+        self.live = opened.info.live
+
+    def run(self) -> None:
+        """Reads until stopped or the end of a file, then closes source and mailbox, whatever happens."""
+        try:
+            while not self._wait(0):
+                source = self._source or self._open_again()
+                if source is None or self._play(source):
+                    return
+        finally:
+            self.close()
+            self._mailbox.close()
+
+    def close(self) -> None:
+        """Lets go of the source. Idempotent, and from any thread: closing is what wakes a read() that hangs."""
+        with self._lock:
+            source, self._source = self._source, None
+        if source is not None:
+            try:
+                source.close()
+            except Exception as error:  # it is gone either way
+                self._notices.tell(f"{source.info.name}: closing it failed: {one_line(error)}")
+
+    def _play(self, source: Source) -> bool:
+        """Plays the open source. True at its end, False if it was lost."""
+        opened = self._clock()
+        started: float | None = None
+        try:
+            while not self._wait(0):
+                before = self._clock()
+                frame = source.read()
+                if frame is None:
+                    return True
+                now = self._clock()
+                self.read_s = now - before
+                if not source.info.live:
+                    if started is None or now - (started + frame.timestamp) > BEHIND_S:
+                        started = now - frame.timestamp
+                    if self._wait(max(0.0, started + frame.timestamp - now)):
+                        return True
+                if now - opened >= STEADY_S:
+                    self._attempt = 0
+                self._notices.clear("camera", f"{source.info.name}: pictures again")
+                self._mailbox.put(replace(frame, index=self._index, timestamp=self._clock()))
+                self._index += 1
+            return True
+        except Exception as error:  # a broken driver may raise anything; the meeting goes on
+            if not self._wait(0):  # else it is our own closing that read() complains of
+                self._notices.raise_("camera", f"{one_line(error)}; trying to get {source.info.name} back")
+            self.close()
+            return False
+
+    def _open_again(self) -> Source | None:
+        """Tries until the source opens, or until it is time to stop: then None."""
+        while not self._wait(BACKOFF_S[min(self._attempt, len(BACKOFF_S) - 1)]):
+            self._attempt += 1
+            try:
+                source = self._reopen()
+            except Exception as error:  # SourceError, or whatever a driver raises while it settles
+                self._notices.raise_("camera", one_line(error))
+                continue
+            with self._lock:
+                self._source = source
+            return source
+        return None

@@ -1,0 +1,214 @@
+"""Threads, states and lifetimes: capture in one thread, loading in another, everything else in the caller's."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from frrcam.control.settings import LiveSettings
+from frrcam.control.status import NoticeLine, Status
+from frrcam.errors import FrrcamError
+from frrcam.frame import Frame
+from frrcam.restore.session import one_line
+from frrcam.runtime import metrics as measure
+from frrcam.runtime.capture import Capture
+from frrcam.runtime.live import Engine, Live
+from frrcam.runtime.mailbox import Mailbox
+from frrcam.runtime.notices import Notices
+from frrcam.sinks.base import Sink, SinkFactory
+from frrcam.sources.base import Source, SourceFactory
+
+JOIN_S = 0.5
+"""Seconds that stopping waits for a driver to come back from read(), before it is closed under its feet."""
+LAST_JOIN_S = 0.2
+"""Seconds that it waits after that; then the thread, a daemon, is left to its driver."""
+WAKE_S = 0.1
+"""Seconds between looks at whether to stop."""
+LOAD_AGAIN_S = 30.0
+
+EngineLoader = Callable[[float], Engine]
+"""Loads and warms everything for frames of the given period in seconds. Raises FrrcamError."""
+
+
+class Daemon:
+    """A source, an engine and a sink, run together until stopped.
+
+    Source and sink come open, so that what is wrong with them is known before any thread runs; the factories
+    open them again when they are lost.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        reopen_source: SourceFactory,
+        sink: Sink,
+        reopen_sink: SinkFactory,
+        load: EngineLoader,
+        *,
+        size: tuple[int, int],
+        fps: float,
+        settings: LiveSettings | None = None,
+        preview: Sink | None = None,
+        notices: Notices | None = None,
+        keep: int | None = 300,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`size` and `fps` are the published ones; `keep` is how many frame records the metrics hold (None: all)."""
+        self.settings = settings or LiveSettings()
+        self.notices = notices or Notices(time.time)
+        self.metrics = measure.Metrics(keep)
+        self.started = time.time()
+        self.first_enhanced: float | None = None
+        """Seconds since the epoch when the first enhanced picture went out."""
+        self.cpu_at_capture: float | None = None
+        """Processor seconds that the process had used when capturing began."""
+        self._clock, self._load = clock, load
+        self._stopping = False
+        self._stop = threading.Event()
+        self._loaded = threading.Event()
+        self._mailbox = Mailbox()
+        self._source_name, self._sink_info, self._size, self._fps = source.info.name, sink.info, size, fps
+        self._capture = Capture(source, reopen_source, self._mailbox, self.notices, clock, self._stop.wait)
+        self.live = Live(
+            sink, reopen_sink, size, fps, self.settings, self.notices, clock, preview=preview, metrics=self.metrics
+        )
+
+    def run(self, frames: int | None = None, seconds: float | None = None, *, wait_for_engine: bool = False) -> int:
+        """Publishes until stop(), the end of the source, `frames` pictures or `seconds`; the number published.
+
+        With `wait_for_engine` nothing is captured before the networks are loaded. Never raises for a failure
+        of source, sink or network; leaves no thread and no device behind.
+        """
+        loader = threading.Thread(target=self._load_engine, name="frrcam-load", daemon=True)
+        capture = threading.Thread(target=self._capture.run, name="frrcam-capture", daemon=True)
+        try:
+            loader.start()
+            while wait_for_engine and not self._stopping and not self._loaded.wait(WAKE_S):
+                pass
+            self.cpu_at_capture = time.process_time()
+            capture.start()
+            self._publish(frames, seconds)
+        finally:
+            self._end(capture, loader)
+        return self.metrics.published
+
+    def stop(self) -> None:
+        """Ends run() within a second. Safe from signal handlers and other threads; idempotent.
+
+        Only a flag is set: a signal handler that took a lock could wait for the very thread that it interrupted.
+        """
+        self._stopping = True
+
+    def _end(self, *threads: threading.Thread) -> None:
+        """Leaves no device open and no thread behind; an interrupt on the way leaves threads that end by themselves."""
+        self._stopping = True
+        self._stop.set()
+        self._mailbox.close()
+        try:
+            self.live.close()
+        finally:
+            started = [thread for thread in threads if thread.ident is not None]
+            try:
+                _join(started, JOIN_S)
+            finally:
+                self._capture.close()
+            _join(started, LAST_JOIN_S)
+
+    def _publish(self, frames: int | None, seconds: float | None) -> None:
+        until = None if seconds is None else self._clock() + seconds
+        while not self._stopping:
+            ended = self._mailbox.closed  # asked first: the last frame may come between waiting and asking
+            frame = self._mailbox.take(min(1 / self._fps, WAKE_S))
+            if frame is None and ended:
+                return
+            self._turn(frame)
+            if frames is not None and self.metrics.published >= frames:
+                return
+            if until is not None and self._clock() >= until:
+                return
+
+    def _turn(self, frame: Frame | None) -> None:
+        try:
+            if frame is None:
+                self.live.hold()
+                return
+            self.live.serve(frame, 0.0 if self._capture.live else self._capture.read_s)
+            self.metrics.dropped = self._mailbox.dropped
+            if self.first_enhanced is None and self.live.fresh:
+                self.first_enhanced = time.time()
+            self.notices.clear("picture", "pictures are published again")
+        except Exception as error:  # a picture that cannot even be scaled is skipped; the next one may be fine
+            self.notices.raise_("picture", f"a picture was skipped: {type(error).__name__}: {one_line(error)}")
+
+    def _load_engine(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.live.engine = self._load(1 / self._fps)
+                self.notices.clear("engine", "the networks are loaded; faces are enhanced")
+                return
+            except Exception as error:  # whatever is wrong with a network, the plain picture goes on
+                text = (
+                    one_line(error) if isinstance(error, FrrcamError) else f"{type(error).__name__}: {one_line(error)}"
+                )
+                self.notices.raise_("engine", f"no enhancement, showing the plain camera picture: {text}")
+            finally:
+                self._loaded.set()
+            self._stop.wait(LOAD_AGAIN_S)
+
+    def status(self) -> Status:
+        """What a person or a monitor wants to know now. Safe from other threads."""
+        records, engine = self.metrics.window(), self.live.engine
+        plan = self.live.plan
+        model, provider = _described(engine, plan.model)
+        p50, p95 = measure.percentiles([record.total for record in records], 50, 95)
+        return Status(
+            state=self._state(),
+            camera=self._source_name,
+            output=f"{self._sink_info.name} ({self._sink_info.where})",
+            size=self._size,
+            fps=measure.rate(records),
+            period_ms=round(1000 / self._fps, 2),
+            frames=self.metrics.published,
+            dropped=self.metrics.dropped,
+            faces=self.live.faces,
+            rung=plan.rung,
+            rung_reason=plan.reason,
+            model=model,
+            provider=provider,
+            frame_ms={"p50": p50, "p95": p95},
+            stages_ms=measure.stages_ms(records),
+            fresh_share=measure.fresh_share(records),
+            late_share=measure.late_share(records),
+            notices=[NoticeLine(time=notice.time, text=notice.text) for notice in self.notices.history()],
+            started=self.started,
+        )
+
+    def _state(self) -> str:
+        if self._stopping:
+            return "stopping"
+        active = self.notices.active
+        for key, state in (
+            ("camera", "no camera"),
+            ("sink", "no output"),
+            ("engine", "plain"),
+            ("enhancement", "plain"),
+        ):
+            if key in active:
+                return state
+        return "running" if self.live.engine else "starting"
+
+
+def _join(threads: list[threading.Thread], seconds: float) -> None:
+    """Waits for all of them together."""
+    until = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+
+
+def _described(engine: Engine | None, model: str | None) -> tuple[str, str]:
+    """(model, provider) of what runs. A status is asked for when things go wrong: it must not go wrong itself."""
+    if engine is None or model is None:
+        return "", ""
+    try:
+        return engine.describe(model)
+    except Exception:
+        return model, ""

@@ -1,0 +1,58 @@
+"""Loading what enhancement needs: the detector, the family of restorers, and a budget that knows their cost."""
+
+import time
+from statistics import median
+
+import numpy as np
+
+from frrcam.config import Settings
+from frrcam.faces.detector import InsightFaceDetector
+from frrcam.frame import Image
+from frrcam.restore.models import resolve, verify
+from frrcam.restore.rungs import load_family
+from frrcam.restore.types import Restorer
+from frrcam.runtime.budget import Budget, ladder
+from frrcam.runtime.live import Engine
+from frrcam.runtime.notices import Notices
+from frrcam.runtime.pipeline import Pipeline
+
+WARM_RUNS = 5
+
+
+def check_models(settings: Settings) -> None:
+    """Raises ModelError now, in the foreground, for what a look at the files of the chosen models can tell."""
+    verify(resolve(settings.restore.model, "restorer"))
+    verify(resolve(settings.faces.detector, "detector"))
+
+
+def load_detector(settings: Settings) -> InsightFaceDetector:
+    """The chosen detector, checked and warm. Raises ModelError."""
+    entry = resolve(settings.faces.detector, "detector")
+    verify(entry)
+    return InsightFaceDetector(entry.path, threshold=settings.faces.threshold, threads=settings.restore.threads)
+
+
+def load_engine(settings: Settings, period: float, notices: Notices) -> Engine:
+    """Loads, warms and measures. Takes a second or so; a daemon does it beside its first, plain pictures.
+
+    Raises ModelError or ProviderError for what cannot be used.
+    """
+    restorers: list[Restorer] = [
+        *load_family(settings.restore.model, settings.restore.provider, settings.restore.threads, notices=notices.tell)
+    ]
+    by_name = {restorer.name: restorer for restorer in restorers}
+    costs = {name: run_time(restorer) for name, restorer in by_name.items()}
+    pipeline = Pipeline(load_detector(settings), by_name, min_size=settings.faces.min_size)
+    budget = Budget(ladder(list(by_name)), period, costs, settings.restore.max_faces)
+    return Engine(pipeline, budget, lambda name: (name, by_name[name].provider))
+
+
+def run_time(restorer: Restorer) -> float:
+    """Seconds that one face takes: the median of a few runs on grey noise."""
+    crop: Image = np.random.default_rng(0).integers(0, 255, (restorer.size, restorer.size, 3), np.uint8)
+    taken = []
+    for _ in range(WARM_RUNS):
+        started = time.perf_counter()
+        restorer.restore([crop])
+        taken.append(time.perf_counter() - started)
+    return median(taken)

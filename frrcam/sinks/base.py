@@ -1,0 +1,71 @@
+"""The contract of everything that pictures go to, and the fake that tests use."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frrcam.errors import SinkLost
+from frrcam.frame import Frame, Image
+from frrcam.sources.base import Closing
+
+Payload = NDArray[np.uint8]
+"""A picture in the form that a sink takes: I420 (H·3/2 × W) for a virtual camera, BGR for the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class SinkInfo:
+    """Where the pictures go, for people."""
+
+    name: str
+    """For people: "FRR Camera", "out.mp4", "preview"."""
+    where: str
+    """The node, path or address."""
+
+
+class Sink(Protocol):
+    """Something that is open and takes pictures of one size.
+
+    Constructing opens it and raises a `SinkError` that says why it could not be opened.
+    convert() and send() are apart so that each can be timed; both are called from one thread.
+    """
+
+    @property
+    def info(self) -> SinkInfo:
+        """Fixed for the life of the sink."""
+
+    def convert(self, image: Image) -> Payload:
+        """The picture (BGR H×W×3) in the sink's own form. Pure; may return its argument."""
+
+    def send(self, payload: Payload, original: Frame) -> None:
+        """Publishes one picture; `original` is the frame it was made from. Raises SinkLost when the far end is gone."""
+
+    def close(self) -> None:
+        """Lets go of the device, completes the file. Idempotent."""
+
+
+SinkFactory = Callable[[int, int, float], Sink]
+"""Opens the same sink (again) for pictures of (width, height) at fps."""
+
+
+class FakeSink(Closing):
+    """Keeps what it is sent; raises SinkLost once `lost_after` pictures have come. For tests."""
+
+    def __init__(self, lost_after: int | None = None) -> None:
+        self.info = SinkInfo("fake", "memory")
+        self.sent: list[tuple[Payload, Frame]] = []
+        self.closed = 0
+        self._lost_after = lost_after
+
+    def convert(self, image: Image) -> Payload:
+        return image
+
+    def send(self, payload: Payload, original: Frame) -> None:
+        if self.closed or len(self.sent) == self._lost_after:
+            raise SinkLost("fake: the virtual camera is gone")
+        self.sent.append((payload, original))
+
+    def close(self) -> None:
+        self.closed += 1

@@ -1,0 +1,63 @@
+"""The newest picture, before and after, kept for whoever looks: the preview page draws from here."""
+
+import threading
+from dataclasses import dataclass
+
+from frrcam.errors import SinkLost
+from frrcam.frame import Frame, Image
+from frrcam.sinks.base import Payload, SinkInfo
+from frrcam.sources.base import Closing
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One picture before and after; both BGR H×W×3, shared, never written to."""
+
+    before: Image
+    after: Image
+    number: int
+    """1, 2, 3 … in the order they were published; 0 is no picture."""
+
+
+class PreviewSink(Closing):
+    """Keeps the newest pair and wakes those who wait for a newer one. Never encodes: that is the watcher's work.
+
+    send() only swaps a reference under a lock, so a slow or absent watcher costs the daemon nothing.
+    """
+
+    def __init__(self, where: str = "memory") -> None:
+        self.info = SinkInfo("preview", where)
+        self._changed = threading.Condition()
+        self._latest: Pair | None = None
+        self._closed = False
+
+    def convert(self, image: Image) -> Payload:
+        return image
+
+    def send(self, payload: Payload, original: Frame) -> None:
+        """Makes (original, payload) the newest pair. Raises SinkLost once closed."""
+        with self._changed:
+            if self._closed:
+                raise SinkLost("the preview is closed")
+            number = self._latest.number + 1 if self._latest else 1
+            self._latest = Pair(original.image, payload, number)
+            self._changed.notify_all()
+
+    def latest(self) -> Pair | None:
+        """The newest pair, or None before the first."""
+        with self._changed:
+            return self._latest
+
+    def wait_newer(self, than: int, timeout: float) -> Pair | None:
+        """The newest pair as soon as its number is over `than`; None after `timeout` seconds or once closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._is_newer(than), timeout)
+            return self._latest if self._is_newer(than) and not self._closed else None
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _is_newer(self, than: int) -> bool:
+        return self._latest is not None and self._latest.number > than

@@ -1,0 +1,270 @@
+"""Writes what is published to a video file, with the sound, timing and rotation of the clip it came from."""
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from av.container import InputContainer, OutputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.stream import Stream
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
+from av.video.stream import VideoStream
+
+from frrcam.errors import SinkForbidden, SinkLost, SinkNotFound, SinkUnusable, SourceUnusable, UsageError
+from frrcam.frame import Frame, Image
+from frrcam.sinks.base import Payload, SinkInfo
+from frrcam.sources.base import Closing
+
+MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+"""File name ending → container. Each takes H.264 and any timing."""
+
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_RIGHT = {errno.EACCES, errno.EPERM, errno.EROFS}
+_FAILURES = (FFmpegError, OSError, ValueError)
+_BT601 = 6
+"""AVCOL_SPC_SMPTE170M; PyAV's Colorspace numbers are swscale's."""
+_AUDIO_LEAD = 0.5
+"""Seconds of sound written ahead of the pictures, as players like it interleaved."""
+
+Opener = Callable[[str, str], OutputContainer]
+"""(path, muxer) → a container open for writing."""
+
+
+def _open_output(path: str, muxer: str) -> OutputContainer:
+    return av.open(path, "w", format=muxer)
+
+
+class VideoSink(Closing):
+    """One H.264 file; MPEG-4 Part 2 where FFmpeg was built without x264.
+
+    It is written to NAME.part beside its final name and renamed by a successful close(), so that a file under the
+    final name is whole. `with` calls abort() when the body raises.
+
+    Pictures keep the time of `Frame.timestamp`, so a clip of variable rate stays in step with its sound; a timestamp
+    that runs backwards (a clip played again, a source re-opened) goes on one period after the last.
+    Colours are BT.601 limited range, tagged as such. Odd sizes are kept: 4:4:4 where 4:2:0 would need even ones.
+
+    Raises at once: UsageError (ending, size), SinkNotFound (no such folder), SinkForbidden, SinkUnusable (a folder of
+    that name, sound the container cannot hold). Later, from send() and close(): SinkUnusable when the disk is full.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        width: int,
+        height: int,
+        fps: float,
+        *,
+        audio_from: Path | None = None,
+        rotation: int = 0,
+        crf: int = 18,
+        opener: Opener = _open_output,
+        x264: bool = "libx264" in av.codecs_available,
+    ) -> None:
+        """`rotation`: degrees counter-clockwise that players turn the picture by (as PyAV's `VideoFrame.rotation`)."""
+        muxer = _muxer_of(path)
+        if width < 1 or height < 1 or not 0 < fps <= 1000:
+            raise UsageError(f"{path}: cannot write pictures of {width}x{height} at {fps:g} fps")
+        self.info = SinkInfo(path.name, str(path))
+        self._path, self._width, self._height = path, width, height
+        self._part = _make_part(path)
+        self._rate = Fraction(fps).limit_denominator(1001)
+        self._anchor: float | None = None
+        self._last_pts = -1
+        self._closed = False
+        self._held = contextlib.ExitStack()
+        self._held.callback(self._part.unlink, missing_ok=True)
+        with self._cleanly():
+            self._container = opener(str(self._part), muxer)
+            self._held.callback(_close_anyway, self._container)
+            self._video = self._add_video(muxer, rotation, crf, x264)
+            self._audio = self._add_audio(audio_from) if audio_from else iter(())
+            self._waiting = next(self._audio, None)
+            self._container.start_encoding()
+
+    def convert(self, image: Image) -> Payload:
+        """I420 (H·3/2 × W) for even sizes; the picture itself for odd ones."""
+        if self._width % 2 or self._height % 2:
+            return image
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), np.uint8)
+
+    def send(self, payload: Payload, original: Frame) -> None:
+        """Adds one picture at its own time. Raises SinkLost once closed, SinkUnusable when the disk is full."""
+        if self._closed:
+            raise SinkLost(f"{self._path}: the file is closed")
+        with self._cleanly():
+            frame = self._as_video_frame(payload)
+            frame.pts = self._pts_of(original.timestamp)
+            frame.time_base = self._time_base
+            frame.duration = round(1 / self._rate / self._time_base)
+            self._container.mux(self._video.encode(frame))
+            self._mux_audio(until=float(frame.pts * self._time_base) + _AUDIO_LEAD)
+
+    def close(self) -> None:
+        """Completes the file and gives it its name; a sink that was sent nothing leaves nothing. Idempotent."""
+        if self._closed:
+            return
+        if self._last_pts < 0:
+            self.abort()
+            return
+        with self._cleanly():
+            self._container.mux(self._video.encode(None))
+            self._mux_audio(until=float("inf"))
+            self._container.close()
+            os.replace(self._part, self._path)
+        self.abort()
+
+    def abort(self) -> None:
+        """Gives up: removes the part file and leaves whatever had the final name as it was. Idempotent."""
+        self._closed = True
+        self._held.close()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.abort()
+
+    def _add_video(self, muxer: str, rotation: int, crf: int, x264: bool) -> VideoStream:
+        odd = self._width % 2 or self._height % 2
+        # Matroska counts milliseconds; MPEG-4 Part 2 allows 16 bits of ticks a second. A multiple of the rate is exact.
+        numerator = self._rate.numerator
+        ticks = 1000 if muxer == "matroska" else min(numerator * max(1, 65535 // numerator), 65535)
+        self._time_base = Fraction(1, ticks)
+        options = {"crf": str(crf), "preset": "veryfast"} if x264 else {"qscale": str(max(2, crf // 6))}
+        stream = self._container.add_stream("libx264" if x264 else "mpeg4", self._rate, options=options)
+        assert isinstance(stream, VideoStream)
+        context = stream.codec_context
+        context.width, context.height = self._width, self._height
+        context.pix_fmt = "yuv444p" if odd and x264 else "yuv420p"
+        context.time_base = self._time_base
+        context.max_b_frames = 0  # re-ordered pictures would make the file's length wrong where the rate varies
+        context.color_range, context.colorspace = ColorRange.MPEG, _BT601
+        context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+        if rotation % 360:
+            stream.set_display_rotation(rotation)
+        return stream
+
+    def _add_audio(self, source: Path) -> Iterator["Packet[Stream]"]:
+        """Adds every sound stream of `source` and returns their packets, in time with its first picture."""
+        try:
+            container: InputContainer = self._held.enter_context(av.open(str(source)))
+        except _FAILURES as error:
+            raise SourceUnusable(f"{source}: its sound cannot be read: {error}") from error
+        streams: dict[int, Stream] = {}
+        for stream in container.streams.audio:
+            try:
+                streams[stream.index] = self._container.add_stream_from_template(stream)
+            except ValueError as error:
+                raise SinkUnusable(
+                    f"{self._path}: a {self._path.suffix} file cannot hold the sound of {source} "
+                    f"({stream.codec_context.name}); write a .mkv file instead"
+                ) from error
+        return _copied_packets(container, streams) if streams else iter(())
+
+    def _mux_audio(self, until: float) -> None:
+        while self._waiting is not None:
+            if (self._waiting.dts or 0) * (self._waiting.time_base or 0) > until:
+                return
+            self._container.mux_one(self._waiting)
+            self._waiting = next(self._audio, None)
+
+    def _pts_of(self, timestamp: float) -> int:
+        period = 1 / float(self._rate)
+        if self._anchor is None:
+            self._anchor = timestamp
+        last = self._last_pts * float(self._time_base)
+        if self._last_pts >= 0 and timestamp - self._anchor < last - period / 2:
+            self._anchor = timestamp - last - period
+        pts = max(round((timestamp - self._anchor) / float(self._time_base)), self._last_pts + 1)
+        self._last_pts = pts
+        return pts
+
+    def _as_video_frame(self, payload: Payload) -> VideoFrame:
+        if payload.ndim == 2:
+            frame = VideoFrame.from_ndarray(payload, format="yuv420p")
+        else:
+            frame = VideoFrame.from_ndarray(payload, format="bgr24").reformat(
+                format=self._video.codec_context.pix_fmt,
+                dst_colorspace=Colorspace.SMPTE170M,
+                dst_color_range=ColorRange.MPEG,
+                interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP,
+            )
+        frame.colorspace, frame.color_range = _BT601, ColorRange.MPEG
+        return frame
+
+    @contextlib.contextmanager
+    def _cleanly(self) -> Iterator[None]:
+        """Whatever fails inside removes the part file; what FFmpeg and the system say becomes a SinkError."""
+        try:
+            yield
+        except _FAILURES as error:
+            self.abort()
+            raise _sink_error(self._path, error) from error
+        except BaseException:
+            self.abort()
+            raise
+
+
+def _muxer_of(path: Path) -> str:
+    try:
+        return MUXERS[path.suffix.lower()]
+    except KeyError:
+        raise UsageError(
+            f"{path}: a video is written as {', '.join(MUXERS)}, not {path.suffix or 'no ending'}"
+        ) from None
+
+
+def _make_part(path: Path) -> Path:
+    """Creates NAME.part, which shows at once whether the folder is there and may be written to."""
+    if path.is_dir():
+        raise SinkUnusable(f"{path} is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise SinkNotFound(f"{path.parent}: no such folder; make it first: mkdir -p '{path.parent}'")
+    part = path.with_name(path.name + ".part")
+    try:
+        part.open("wb").close()
+    except OSError as error:
+        raise _sink_error(path, error) from error
+    return part
+
+
+def _close_anyway(container: OutputContainer) -> None:
+    with contextlib.suppress(*_FAILURES):
+        container.close()
+
+
+def _copied_packets(container: InputContainer, streams: dict[int, Stream]) -> Iterator["Packet[Stream]"]:
+    video = container.streams.video
+    start = (video[0].start_time or 0) * (video[0].time_base or Fraction(0)) if video else Fraction(0)
+    for packet in container.demux([container.streams[index] for index in streams]):
+        if packet.dts is None:
+            continue
+        shift = round(start / packet.time_base)
+        packet.dts -= shift
+        packet.pts = packet.dts if packet.pts is None else packet.pts - shift
+        packet.stream = streams[packet.stream.index]
+        yield packet
+
+
+def _sink_error(path: Path, error: Any) -> SinkUnusable | SinkForbidden:
+    number = getattr(error, "errno", None)
+    if number in _DISK_FULL:
+        return SinkUnusable(
+            f"{path}: the disk is full ({error.strerror}); nothing was kept, free some space and try again"
+        )
+    if number in _NO_RIGHT:
+        return SinkForbidden(f"{path}: no permission to write there ({error.strerror}); pick another folder")
+    return SinkUnusable(f"{path}: cannot be written: {error}")

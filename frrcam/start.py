@@ -1,0 +1,218 @@
+"""`frrcam start`: from settings to a running daemon, with the embedded default wherever a device is missing."""
+
+import json
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from frrcam.compose.overlay import side_by_side
+from frrcam.config import Settings
+from frrcam.control.discovery import control_path
+from frrcam.control.server import ControlServer
+from frrcam.control.settings import LiveSettings, LiveValue
+from frrcam.control.status import Status
+from frrcam.errors import SinkError, SinkNotFound, SinkUnusable, SourceError
+from frrcam.frame import Image
+from frrcam.runtime.daemon import Daemon, EngineLoader
+from frrcam.runtime.engine import check_models, load_engine
+from frrcam.runtime.live import Engine
+from frrcam.runtime.notices import Notices
+from frrcam.sinks import open_sink
+from frrcam.sinks.base import Sink, SinkFactory
+from frrcam.sinks.preview import PreviewSink
+from frrcam.sources import open_source
+from frrcam.sources.base import Source, SourceFactory
+
+DEFAULT_FPS = 30.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Openers:
+    """How the outside world is opened; tests hand in fakes."""
+
+    source: Callable[..., Source] = open_source
+    sink: Callable[..., Sink] = open_sink
+    engine: Callable[[Settings, float, Notices], Engine] = load_engine
+    check: Callable[[Settings], None] = check_models
+
+
+@dataclass(frozen=True, slots=True)
+class StartOptions:
+    """What only one run is asked for; everything lasting stands in Settings."""
+
+    frames: int | None = None
+    """Stop after so many published pictures."""
+    snapshot: Path | None = None
+    """Write the last before | after here when it stops."""
+    as_json: bool = False
+    """A status line of JSON on stdout every second."""
+
+
+def start(settings: Settings, options: StartOptions, say: Say, openers: Openers = Openers()) -> int:
+    """Runs until stopped by a signal, the end of a file or `options.frames`; the number of pictures published.
+
+    Raises FrrcamError for what is wrong before the first picture; after that it only says what is wrong.
+    """
+    openers.check(settings)
+    if options.snapshot:
+        check_snapshot(options.snapshot)
+    notices = Notices(time.time, say)
+    with ExitStack() as stack:
+        source, reopen_source = choose_source(settings, say, openers)
+        stack.callback(source.close)
+        size = settings.camera.size or (source.info.width, source.info.height)
+        fps = settings.camera.fps or source.info.fps or DEFAULT_FPS
+        preview = stack.enter_context(PreviewSink())
+        sink, reopen_sink = choose_sink(settings, size, fps, preview, say, openers)
+        stack.callback(sink.close)
+        restore = settings.restore
+        live = LiveSettings(
+            LiveValue(strength=restore.strength, mirror=settings.camera.mirror, max_faces=restore.max_faces)
+        )
+        load: EngineLoader = lambda period: openers.engine(settings, period, notices)  # noqa: E731
+        daemon = Daemon(
+            source,
+            reopen_source,
+            sink,
+            reopen_sink,
+            load,
+            size=size,
+            fps=fps,
+            settings=live,
+            preview=None if sink is preview else preview,
+            notices=notices,
+        )
+        server = stack.enter_context(
+            ControlServer(preview, daemon.status, live, port=settings.control.port, announce_at=control_path())
+        )
+        say(f"{source.info.name} {size[0]}x{size[1]} at {fps:g} fps → {sink.info.name} ({sink.info.where})")
+        say(f"live picture, before and after: {server.url}")
+        stack.enter_context(StatusLine(daemon.status, options.as_json))
+        with Signals(daemon.stop):
+            # a bounded run is a demonstration or a test: every picture of it is to be an enhanced one
+            published = daemon.run(options.frames, wait_for_engine=options.frames is not None)
+        last = preview.latest()
+        if options.snapshot and last:
+            save_snapshot(options.snapshot, last.before, last.after)
+            say(f"before | after of the last picture: {options.snapshot}")
+        return published
+
+
+def choose_source(settings: Settings, say: Say, openers: Openers) -> tuple[Source, SourceFactory]:
+    """The source that is asked for, or the first camera, or the demo; and how to open the same one again."""
+    camera = settings.camera
+    output = settings.output.output or ""
+    loop = output == "preview" or output.startswith("/dev/") or not Path(output).suffix  # a file ends with its clip
+
+    def reopen(device: str | None) -> SourceFactory:
+        return lambda: openers.source(device, camera.source, camera.size, camera.fps, loop=loop)
+
+    if camera.source or camera.device:
+        source = openers.source(camera.device, camera.source, camera.size, camera.fps, loop=loop)
+    else:
+        try:
+            source = openers.source(None, None, camera.size, camera.fps)
+        except SourceError as error:
+            say(f"no camera ({error}); showing the demo")
+            factory: SourceFactory = lambda: openers.source(None, "demo", camera.size, camera.fps)  # noqa: E731
+            return factory(), factory
+    # a camera that comes back after a replug has another number
+    return source, reopen(source.info.reopen_as or camera.device)
+
+
+def choose_sink(
+    settings: Settings, size: tuple[int, int], fps: float, preview: PreviewSink, say: Say, openers: Openers
+) -> tuple[Sink, SinkFactory]:
+    """The output that is asked for, or the virtual camera, or the preview page alone; and how to open it again."""
+    output, label = settings.output.output, settings.output.label
+
+    def factory(width: int, height: int, fps: float) -> Sink:
+        return openers.sink(output, width, height, fps, label=label)
+
+    if output == "preview":
+        return preview, lambda *_: preview
+    try:
+        return factory(*size, fps), factory
+    except SinkError as error:
+        if output is not None:
+            raise
+        say(f"no virtual camera ({error}); showing the preview page instead")
+        return preview, lambda *_: preview
+
+
+def check_snapshot(path: Path) -> None:
+    """Raises SinkUnusable or SinkNotFound unless a picture can be written there."""
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
+        raise SinkUnusable(f"{path}: a snapshot is a .png, .jpg or .webp file")
+    if not path.absolute().parent.is_dir():
+        raise SinkNotFound(f"{path}: the folder {path.absolute().parent} is not there; make it first")
+
+
+def save_snapshot(path: Path, before: Image, after: Image) -> None:
+    """Writes before | after. Raises SinkUnusable if it cannot."""
+    written, data = cv2.imencode(path.suffix, side_by_side(before, after))
+    try:
+        if not written:
+            raise OSError("encoding failed")
+        path.write_bytes(data.tobytes())
+    except OSError as error:
+        raise SinkUnusable(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+class Signals:
+    """SIGINT and SIGTERM call `stop` instead of raising, while inside."""
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self._stop = stop
+
+    def __enter__(self) -> None:
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        self._before = {number: signal.signal(number, lambda *_: self._stop()) for number in numbers}
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+class StatusLine:
+    """Every second: one JSON line on stdout, or a line that rewrites itself on a terminal, or nothing."""
+
+    def __init__(self, status: Callable[[], Status], as_json: bool) -> None:
+        self._status, self._as_json = status, as_json
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="frrcam-status", daemon=True)
+
+    def __enter__(self) -> None:
+        if self._as_json or sys.stderr.isatty():
+            self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(1.0)
+
+    def _run(self) -> None:
+        while not self._stop.wait(1.0):
+            status = self._status()
+            if self._as_json:
+                print(json.dumps(status.model_dump(mode="json")), flush=True)
+            else:
+                print(f"\r\x1b[K{summary(status)}", end="", file=sys.stderr, flush=True)
+        if not self._as_json:
+            print(file=sys.stderr)
+
+
+def summary(status: Status) -> str:
+    """The status on one line."""
+    work = f"{status.frame_ms.get('p50', 0):.0f}/{status.frame_ms.get('p95', 0):.0f} of {status.period_ms:.0f} ms"
+    faces = f"{status.faces} face{'s' * (status.faces != 1)}"
+    return f"{status.state}: {status.fps:.1f} fps, {faces}, {work}, rung {status.rung} ({status.rung_reason})"

@@ -1,0 +1,210 @@
+"""The filter's promises, on a synthetic face with a noisy camera and a noisy restorer."""
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from skimage.data import astronaut
+
+from frrcam.compose.temporal import HOLD_SECONDS, FaceMemory
+
+DT = 1 / 30
+Picture = NDArray[np.float32]
+
+
+def face(size: int) -> Picture:
+    portrait = cv2.resize(astronaut()[0:230, 110:340, ::-1], (size, size), interpolation=cv2.INTER_AREA)
+    return np.asarray(portrait, np.float32)
+
+
+def mask_of(size: int) -> Picture:
+    axis = np.linspace(-1, 1, size, dtype=np.float32)
+    return np.asarray(np.hypot(axis[:, None], axis) < 0.7, np.float32)
+
+
+class Scene:
+    """A camera that darkens and adds noise, and a restorer that brings the clean face back, wavering."""
+
+    def __init__(self, size: int = 112, noise: float = 4.0, waver: float = 3.0, shift: float = 2.0) -> None:
+        self.clean, self.mask = face(size), mask_of(size)
+        self.noise, self.waver, self.shift = noise, waver, shift
+        self.random = np.random.default_rng(3)
+
+    def look(self, clean: Picture | None = None) -> tuple[NDArray[np.uint8], Picture]:
+        clean = self.clean if clean is None else clean
+        seen = 0.6 * clean + self.random.normal(0, self.noise, clean.shape)
+        crop = np.clip(seen.round(), 0, 255).astype(np.uint8)
+        # the network's error is smooth, and part of it is the colour of the whole
+        grain = self.random.normal(0, self.waver, clean.shape).astype(np.float32)
+        smooth = np.asarray(cv2.GaussianBlur(grain, (0, 0), 1.0), np.float32) * 3.5
+        return crop, clean + smooth + self.random.normal(0, self.shift, 3).astype(np.float32) - crop
+
+    def show(self, memory: FaceMemory, clean: Picture | None = None, dt: float = DT) -> Picture:
+        crop, change = self.look(clean)
+        remembered = memory.update(crop, change, self.mask, 1.0, dt)
+        assert remembered is not None
+        return np.asarray(crop + remembered.change, np.float32)
+
+
+def flicker(pictures: list[Picture], mask: Picture) -> float:
+    steps = np.diff(np.stack(pictures), axis=0)
+    return float(np.sqrt(np.mean(steps[:, mask > 0] ** 2)))
+
+
+@pytest.mark.parametrize("size", [112, 336])
+def test_a_still_face_flickers_at_least_three_times_less(size: int) -> None:
+    scene, memory = Scene(size), FaceMemory()
+    raw = []
+    shown = []
+    for _ in range(40):
+        crop, change = scene.look()
+        remembered = memory.update(crop, change, scene.mask, 1.0, DT)
+        assert remembered is not None
+        raw.append(crop + change)
+        shown.append(crop + remembered.change)
+    before, after = flicker(raw[15:], scene.mask), flicker(shown[15:], scene.mask)
+    assert before / after >= 3.0
+    assert np.abs(np.mean(shown[15:], axis=0) - scene.clean)[scene.mask > 0].mean() < 2.0
+
+
+def test_the_whole_colour_flickers_less_too() -> None:
+    scene, memory = Scene(shift=4.0), FaceMemory()
+    shown = [scene.show(memory)[scene.mask > 0].mean() for _ in range(60)]
+    assert np.std(np.diff(shown[20:])) < 4.0 / np.sqrt(3) * np.sqrt(2) / 3
+
+
+def test_a_moved_mouth_is_there_within_two_pictures() -> None:
+    scene, memory = Scene(), FaceMemory()
+    for _ in range(30):
+        scene.show(memory)
+    opened = scene.clean.copy()
+    mouth = np.s_[72:90, 40:72]
+    opened[mouth] = np.clip(opened[mouth] - 60, 0, 255)
+    scene.show(memory, opened)
+    shown = scene.show(memory, opened)
+    inside = np.s_[74:88, 42:70]
+    way = (shown[inside] - scene.clean[inside]).mean() / (opened[inside] - scene.clean[inside]).mean()
+    assert way >= 0.9
+
+
+def test_exposure_of_the_camera_is_not_taken_for_motion() -> None:
+    scene, memory = Scene(), FaceMemory()
+    for _ in range(30):
+        scene.show(memory)
+    shown = []
+    for index in range(20):
+        crop, change = scene.look()
+        gain = 1.0 + 0.15 * np.sin(index)
+        brighter = np.clip(crop * gain, 0, 255).astype(np.uint8)
+        remembered = memory.update(brighter, crop + change - brighter, scene.mask, 1.0, DT)
+        assert remembered is not None
+        shown.append(brighter + remembered.change)
+    raw = [crop + change for crop, change in (scene.look() for _ in range(20))]
+    assert flicker(raw, scene.mask) / flicker(shown, scene.mask) >= 3.0
+
+
+def test_a_real_change_of_light_comes_through() -> None:
+    scene, memory = Scene(), FaceMemory()
+    for _ in range(20):
+        scene.show(memory)
+    darker = scene.clean * 0.7
+    shown = scene.show(memory, darker)
+    for _ in range(20):
+        shown = scene.show(memory, darker)
+    assert np.abs((shown - darker)[scene.mask > 0].mean()) < 2.0
+
+
+def test_a_cut_begins_anew_at_once() -> None:
+    scene, memory = Scene(), FaceMemory()
+    for _ in range(20):
+        scene.show(memory)
+    other = np.ascontiguousarray(255 - scene.clean[::-1])
+    shown = scene.show(memory, other)
+    assert np.abs(shown - other)[scene.mask > 0].mean() < 12.0
+
+
+def test_a_new_face_fades_in() -> None:
+    scene, memory = Scene(), FaceMemory(appear_s=0.15)
+    effects = []
+    for _ in range(10):
+        crop, change = scene.look()
+        remembered = memory.update(crop, change, scene.mask, 0.8, DT)
+        assert remembered is not None
+        effects.append(remembered.effect)
+    assert effects[0] < 0.3
+    assert effects == sorted(effects)
+    assert effects[5] == pytest.approx(0.8)
+
+
+def test_a_single_picture_is_not_faded() -> None:
+    scene = Scene()
+    crop, change = scene.look()
+    remembered = FaceMemory().update(crop, change, scene.mask, 0.8, 0.0)
+    assert remembered is not None
+    assert remembered.effect == 0.8
+    assert np.allclose(remembered.change, change, atol=1e-3)
+
+
+def test_the_last_result_is_used_again_and_then_dropped() -> None:
+    scene, memory = Scene(), FaceMemory()
+    for _ in range(30):
+        shown = scene.show(memory)
+    crop, _ = scene.look()
+    again = memory.update(crop, None, None, None, DT)
+    assert again is not None
+    assert np.abs(crop + again.change - shown)[scene.mask > 0].mean() < 1.0
+    effects = [again.effect]
+    for _ in range(60):
+        again = memory.update(crop, None, None, None, DT)
+        effects.append(0.0 if again is None else again.effect)
+    assert effects[int(HOLD_SECONDS / DT) - 2] == pytest.approx(1.0)
+    assert effects == sorted(effects, reverse=True)
+    assert effects[-1] == 0.0
+
+
+def test_reuse_does_not_freeze_a_moving_mouth() -> None:
+    scene, memory = Scene(noise=1.0), FaceMemory()
+    for _ in range(30):
+        scene.show(memory)
+    opened = scene.clean.copy()
+    opened[72:90, 40:72] = np.clip(opened[72:90, 40:72] - 80, 0, 255)
+    crop, _ = scene.look(opened)
+    again = memory.update(crop, None, None, None, DT)
+    assert again is not None
+    inside = np.s_[76:86, 46:66]
+    difference = (crop + again.change)[inside].mean() - scene.clean[inside].mean()
+    assert difference < -25.0
+
+
+def test_nothing_to_reuse() -> None:
+    assert FaceMemory().update(np.zeros((64, 64, 3), np.uint8), None, None, None, DT) is None
+
+
+@pytest.mark.parametrize(("first", "second"), [(112, 168), (168, 112)])
+def test_another_size_does_not_pop(first: int, second: int) -> None:
+    memory, scene = FaceMemory(), Scene(first, noise=0.0, waver=0.0, shift=0.0)
+    for _ in range(20):
+        scene.show(memory)
+    other = Scene(second, noise=0.0, waver=0.0, shift=0.0)
+    crop, _ = other.look()
+    again = memory.update(crop, None, None, None, DT)
+    assert again is not None
+    assert again.change.shape == (second, second, 3)
+    assert np.abs(crop + again.change - other.clean)[other.mask > 0].mean() < 4.0
+    assert again.effect == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("dt", [0.0, -1.0, 5.0])
+def test_odd_time_steps(dt: float) -> None:
+    scene, memory = Scene(), FaceMemory()
+    for _ in range(5):
+        assert np.isfinite(scene.show(memory, dt=dt)).all()
+
+
+def test_a_flat_crop() -> None:
+    memory = FaceMemory()
+    flat = np.full((64, 64, 3), 90, np.uint8)
+    for _ in range(3):
+        remembered = memory.update(flat, np.zeros((64, 64, 3), np.float32), mask_of(64), 1.0, DT)
+        assert remembered is not None
+        assert np.isfinite(remembered.change).all()

@@ -1,0 +1,99 @@
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from frrcam.control.discovery import Daemon, announce, ask_status, control_path, find_daemon, withdraw
+from frrcam.control.server import ControlServer
+from frrcam.control.settings import LiveSettings
+from frrcam.control.status import Status
+from frrcam.errors import ControlError
+from frrcam.sinks.preview import PreviewSink
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "frrcam" / "control.json"
+
+
+@pytest.fixture
+def server(path: Path) -> Iterator[ControlServer]:
+    with ControlServer(PreviewSink(), lambda: Status(state="running"), LiveSettings(), announce_at=path) as server:
+        yield server
+
+
+def dead_process() -> int:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    return process.pid
+
+
+def test_a_running_daemon_is_found_and_answers(server: ControlServer, path: Path) -> None:
+    assert find_daemon(path).url == server.url
+    assert ask_status(path).state == "running"
+    server.close()
+    assert not path.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
+def test_only_its_user_can_read_the_token(server: ControlServer, path: Path) -> None:
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) & 0o077 == 0
+
+
+def test_the_file_lies_with_the_users_runtime_files() -> None:
+    assert control_path().name == "control.json"
+    assert "frrcam" in control_path().parts
+
+
+def test_no_daemon(path: Path) -> None:
+    with pytest.raises(ControlError, match="frrcam start"):
+        ask_status(path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"url": "http://127.0.0.1:1/"}'])
+def test_a_file_that_makes_no_sense_is_no_daemon(path: Path, text: str) -> None:
+    path.parent.mkdir()
+    path.write_text(text)
+    with pytest.raises(ControlError, match="no frrcam daemon"):
+        find_daemon(path)
+
+
+def test_a_file_left_behind_is_removed(path: Path) -> None:
+    announce(Daemon(url="http://127.0.0.1:9/x/", token="x", pid=dead_process()), path)
+    with pytest.raises(ControlError, match="gone without a word"):
+        find_daemon(path)
+    assert not path.exists()
+
+
+def test_a_daemon_that_does_not_answer(path: Path) -> None:
+    announce(Daemon(url="http://127.0.0.1:9/x/", token="x", pid=os.getpid()), path)
+    with pytest.raises(ControlError, match="does not answer"):
+        ask_status(path)
+
+
+def test_an_answer_that_makes_no_sense(server: ControlServer, path: Path) -> None:
+    announce(Daemon(url=server.url + "settings?", token="x", pid=os.getpid()), path)
+    with pytest.raises(ControlError, match="not this version"):
+        ask_status(path)
+
+
+def test_a_later_daemon_keeps_its_file(path: Path) -> None:
+    first, second = (Daemon(url=f"http://127.0.0.1:{port}/", token="x", pid=1) for port in (1, 2))
+    announce(first, path)
+    announce(second, path)
+    withdraw(first, path)
+    assert path.exists()
+    withdraw(second, path)
+    assert not path.exists()
+
+
+def test_a_file_that_cannot_be_written_does_not_stop_the_daemon(tmp_path: Path) -> None:
+    (tmp_path / "frrcam").write_text("in the way")
+    where = tmp_path / "frrcam" / "control.json"
+    with ControlServer(PreviewSink(), lambda: Status(state="running"), LiveSettings(), announce_at=where) as server:
+        assert server.url.startswith("http://127.0.0.1:")

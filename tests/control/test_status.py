@@ -1,0 +1,49 @@
+import re
+
+import pytest
+from pydantic import ValidationError
+
+from frrcam.control.status import NoticeLine, Status, prometheus
+
+FULL = Status(
+    state="running",
+    camera="Integrated Camera",
+    size=(1280, 720),
+    fps=29.97,
+    period_ms=33.33,
+    frames=12_345_678,
+    faces=2,
+    rung='the "best"\n',
+    model="frrnet",
+    frame_ms={"p50": 20.0, "p95": 31.5},
+    stages_ms={"detect": {"p50": 6.0, "p95": 8.0}},
+    notices=[NoticeLine(time=1.5, text="hello")],
+    started=1_795_265_353.5,
+)
+
+
+def test_it_survives_json() -> None:
+    assert Status.model_validate_json(FULL.model_dump_json()) == FULL
+
+
+def test_it_does_not_change_and_knows_its_keys() -> None:
+    with pytest.raises(ValidationError):
+        FULL.frames = 1  # type: ignore[misc]
+    with pytest.raises(ValidationError):
+        Status(state="running", colour="red")  # type: ignore[call-arg]
+
+
+def test_prometheus_text_is_well_formed() -> None:
+    text = prometheus(FULL)
+    assert text.endswith("\n")
+    sample = re.compile(r'frrcam_[a-z0-9_]+(\{([a-z]+="(\\.|[^"\\])*",?)+\})? [-+.e0-9]+')
+    for line in text.splitlines():
+        assert line.startswith(("# HELP frrcam_", "# TYPE frrcam_")) or sample.fullmatch(line), line
+    assert "frrcam_frames_total 12345678\n" in text
+    assert 'frrcam_frame_seconds{quantile="0.95"} 0.0315\n' in text
+    assert 'frrcam_stage_seconds{stage="detect",quantile="0.50"} 0.006\n' in text
+    assert r'rung="the \"best\"\n"' in text
+
+
+def test_prometheus_text_of_a_daemon_that_has_just_started() -> None:
+    assert "frrcam_frames_total 0\n" in prometheus(Status(state="starting"))

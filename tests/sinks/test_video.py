@@ -1,0 +1,285 @@
+import errno
+import subprocess
+import sys
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+from av.container import OutputContainer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from frrcam.errors import SinkForbidden, SinkLost, SinkNotFound, SinkUnusable, SourceUnusable, UsageError
+from frrcam.frame import Frame, Image
+from frrcam.sinks.video import MUXERS, VideoSink
+from tests.sinks.clips import gradient, read_clip, write_clip
+
+FPS = 25.0
+
+
+def send(sink: VideoSink, images: Sequence[Image], times: Sequence[float] | None = None) -> None:
+    for index, image in enumerate(images):
+        time = index / FPS if times is None else times[index]
+        sink.send(sink.convert(image), Frame(image, index, time, "test"))
+
+
+def write(path: Path, images: Sequence[Image], times: Sequence[float] | None = None, **options: Any) -> None:
+    height, width = images[0].shape[:2]
+    with VideoSink(path, width, height, options.pop("fps", FPS), **options) as sink:
+        send(sink, images, times)
+
+
+@pytest.mark.parametrize("suffix", MUXERS)
+@pytest.mark.parametrize("size", [(64, 48), (65, 49)])
+def test_count_size_rate_colours_and_rotation_survive(tmp_path: Path, suffix: str, size: tuple[int, int]) -> None:
+    images = [gradient(*size, index) for index in range(12)]
+    path = tmp_path / f"out{suffix}"
+    write(path, images, rotation=90)
+    clip = read_clip(path)
+    assert len(clip.images) == 12
+    assert clip.images[0].shape == (size[1], size[0], 3)
+    assert clip.rate == 25
+    assert clip.rotation == 90
+    assert clip.colour == (6, 1), "tagged BT.601, limited range"
+    assert clip.duration == pytest.approx(12 / 25, abs=0.002)
+    for before, after in zip(images, clip.images, strict=True):
+        assert np.abs(before.astype(int) - after).mean() < 3
+    assert [path.name for path in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("colour", [(200, 50, 100), (0, 0, 255), (255, 255, 255), (0, 0, 0), (20, 220, 40)])
+def test_flat_colours_survive_readers_that_follow_tags_and_those_that_do_not(
+    tmp_path: Path, colour: tuple[int, int, int]
+) -> None:
+    path = tmp_path / "out.mp4"
+    write(path, [np.full((48, 64, 3), colour, np.uint8)] * 3)
+    capture = cv2.VideoCapture(str(path))
+    done, naive = capture.read()
+    capture.release()
+    assert done
+    for image in (naive, read_clip(path).images[0]):
+        np.testing.assert_allclose(image[24, 32], colour, atol=3)
+
+
+@pytest.mark.parametrize(
+    "fps", [Fraction(30000, 1001), Fraction(24000, 1001), Fraction(15), Fraction(60), Fraction(25, 2)]
+)
+def test_usual_rates_are_exact(tmp_path: Path, fps: Fraction) -> None:
+    times = [float(index / fps) for index in range(9)]
+    path = tmp_path / "out.mp4"
+    write(path, [gradient(32, 32, index) for index in range(9)], times, fps=float(fps))
+    clip = read_clip(path)
+    assert clip.rate == fps
+    assert clip.times == pytest.approx(times, abs=1e-9)
+
+
+@settings(max_examples=15, deadline=None)
+@given(gaps=st.lists(st.floats(0.002, 2.0), min_size=1, max_size=12))
+def test_a_variable_rate_keeps_its_timing(gaps: list[float], tmp_path_factory: pytest.TempPathFactory) -> None:
+    times = [7.0, *(7.0 + np.cumsum(gaps))]
+    path = tmp_path_factory.mktemp("vfr") / "out.mp4"
+    write(path, [gradient(32, 32, index) for index in range(len(times))], times)
+    clip = read_clip(path)
+    assert clip.times == pytest.approx([time - 7.0 for time in times], abs=2e-5)
+    assert clip.duration == pytest.approx(times[-1] - 7.0 + 1 / FPS, abs=0.002)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_equal_and_backward_times_lose_no_picture(tmp_path: Path, suffix: str) -> None:
+    times = [0.0, 0.04, 0.04, 0.04, 0.08, 0.0, 0.04, 0.08]
+    path = tmp_path / f"out{suffix}"
+    write(path, [gradient(32, 32, index) for index in range(len(times))], times)
+    clip = read_clip(path)
+    assert len(clip.times) == len(times)
+    assert all(later > earlier for earlier, later in zip(clip.times, clip.times[1:], strict=False))
+    assert clip.times[5:] == pytest.approx([0.12, 0.16, 0.20], abs=0.002), "a clip played again goes on"
+
+
+def test_mpeg4_where_x264_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    write(path, [gradient(65, 49, index) for index in range(5)], x264=False)
+    clip = read_clip(path)
+    assert len(clip.images) == 5
+    assert clip.images[0].shape == (49, 65, 3)
+
+
+@pytest.mark.parametrize("suffix", MUXERS)
+def test_sound_is_copied_packet_by_packet(tmp_path: Path, suffix: str) -> None:
+    images = [gradient(64, 48, index) for index in range(25)]
+    source, path = tmp_path / "in.mp4", tmp_path / f"out{suffix}"
+    write_clip(source, images)
+    write(path, images, audio_from=source)
+    before, after = read_clip(source), read_clip(path)
+    assert after.audio == before.audio
+    assert after.times[0] - after.audio_start == pytest.approx(before.times[0] - before.audio_start, abs=0.001)
+    assert len(after.images) == 25
+
+
+def test_sound_stays_in_step_with_a_first_picture_that_comes_late(tmp_path: Path) -> None:
+    images = [gradient(64, 48, index) for index in range(20)]
+    source, path = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    write_clip(source, images, video_offset=5)
+    write(path, images, audio_from=source)
+    before, after = read_clip(source), read_clip(path)
+    lead = before.times[0] - before.audio_start
+    assert lead == pytest.approx(0.2, abs=0.05)
+    assert after.times[0] - after.audio_start == pytest.approx(lead, abs=0.002)
+    assert after.audio == before.audio
+
+
+def test_a_clip_without_sound(tmp_path: Path) -> None:
+    images = [gradient(64, 48)] * 3
+    write_clip(tmp_path / "in.mp4", images, audio_codec=None)
+    write(tmp_path / "out.mp4", images, audio_from=tmp_path / "in.mp4")
+    assert read_clip(tmp_path / "out.mp4").audio == []
+
+
+def test_sound_that_the_container_cannot_hold(tmp_path: Path) -> None:
+    write_clip(tmp_path / "in.avi", [gradient(64, 48)] * 3, audio_codec="wmav2")
+    with pytest.raises(SinkUnusable, match=r"cannot hold the sound .*wmav2.*\.mkv"):
+        VideoSink(tmp_path / "out.mp4", 64, 48, FPS, audio_from=tmp_path / "in.avi")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.avi"]
+
+
+def test_sound_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "in.mp4").write_text("no clip")
+    with pytest.raises(SourceUnusable, match=r"in\.mp4"):
+        VideoSink(tmp_path / "out.mp4", 64, 48, FPS, audio_from=tmp_path / "in.mp4")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_the_final_name_appears_only_when_all_is_well(tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    path.write_text("what was there")
+    sink = VideoSink(path, 64, 48, FPS)
+    send(sink, [gradient(64, 48)] * 3)
+    assert path.read_text() == "what was there"
+    assert (tmp_path / "out.mp4.part").exists()
+    sink.abort()
+    sink.abort()
+    sink.close()
+    assert path.read_text() == "what was there"
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+    with pytest.raises(SinkLost, match="closed"):
+        send(sink, [gradient(64, 48)])
+
+
+def test_an_error_in_the_body_leaves_nothing(tmp_path: Path) -> None:
+    sink = VideoSink(tmp_path / "out.mp4", 64, 48, FPS)
+    send(sink, [gradient(64, 48)])
+    with pytest.raises(KeyboardInterrupt), sink:
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_sent_leaves_nothing(tmp_path: Path) -> None:
+    VideoSink(tmp_path / "out.mp4", 64, 48, FPS).close()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["out.txt", "out", "out.webm", "out.mp4.part"])
+def test_other_endings_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=r"\.mp4, \.m4v, \.mov, \.mkv"):
+        VideoSink(tmp_path / name, 64, 48, FPS)
+
+
+@pytest.mark.parametrize(("width", "height", "fps"), [(0, 48, 25), (64, -1, 25), (64, 48, 0), (64, 48, float("nan"))])
+def test_absurd_sizes_and_rates_are_refused(tmp_path: Path, width: int, height: int, fps: float) -> None:
+    with pytest.raises(UsageError):
+        VideoSink(tmp_path / "out.mp4", width, height, fps)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_folder_and_a_folder_in_the_way(tmp_path: Path) -> None:
+    with pytest.raises(SinkNotFound, match=r"missing: no such folder; make it first: mkdir -p"):
+        VideoSink(tmp_path / "missing" / "out.mp4", 64, 48, FPS)
+    (tmp_path / "out.mp4").mkdir()
+    with pytest.raises(SinkUnusable, match="is a folder"):
+        VideoSink(tmp_path / "out.mp4", 64, 48, FPS)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "words"),
+    [
+        (errno.ENOSPC, SinkUnusable, "the disk is full"),
+        (errno.EDQUOT, SinkUnusable, "the disk is full"),
+        (errno.EROFS, SinkForbidden, "no permission"),
+        (errno.EIO, SinkUnusable, "cannot be written"),
+    ],
+)
+def test_what_the_system_refuses_is_typed(tmp_path: Path, number: int, kind: type[Exception], words: str) -> None:
+    def refuse(path: str, muxer: str) -> OutputContainer:
+        raise OSError(number, "refused", path)
+
+    with pytest.raises(kind, match=words):
+        VideoSink(tmp_path / "out.mp4", 64, 48, FPS, opener=refuse)
+    assert not list(tmp_path.iterdir())
+
+
+class FullDisk:
+    """A file that takes so many bytes and no more."""
+
+    def __init__(self, room: int) -> None:
+        self._room, self._at = room, 0
+
+    def write(self, data: bytes) -> int:
+        if self._at + len(data) > self._room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self._at += len(data)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at = offset if whence == 0 else self._at + offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+
+@pytest.mark.parametrize("room", [1000, 40_000])
+def test_a_disk_that_fills_up_leaves_nothing(tmp_path: Path, room: int) -> None:
+    def opener(path: str, muxer: str) -> OutputContainer:
+        return av.open(FullDisk(room), "w", format=muxer)
+
+    random = np.random.default_rng(0)
+    noise = [random.integers(0, 256, (96, 128, 3), dtype=np.uint8) for _ in range(40)]
+    with (
+        pytest.raises(SinkUnusable, match="the disk is full"),
+        VideoSink(tmp_path / "out.mp4", 128, 96, FPS, opener=opener) as sink,
+    ):
+        send(sink, noise)
+    assert not list(tmp_path.iterdir())
+
+
+FILL = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from frrcam.errors import SinkUnusable
+from frrcam.frame import Frame
+from frrcam.sinks.video import VideoSink
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+random = np.random.default_rng(0)
+try:
+    with VideoSink(Path(sys.argv[1]), 320, 240, 25.0) as sink:
+        for index in range(100):
+            noise = random.integers(0, 256, (240, 320, 3), dtype=np.uint8)
+            sink.send(sink.convert(noise), Frame(noise, index, index / 25, "test"))
+except SinkUnusable as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs RLIMIT_FSIZE")
+def test_a_real_file_that_cannot_grow_leaves_nothing(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FILL, str(tmp_path / "out.mp4")], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "the disk is full" in done.stdout
+    assert not list(tmp_path.iterdir())

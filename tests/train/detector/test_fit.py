@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from train.detector.anchors import encode_boxes, encode_points, make_anchors
+from train.detector.assignment import assign
+from train.detector.composites import Composer
+from train.detector.fit import FitSettings, fit, learning_rate, load, load_averaged, new_state
+from train.detector.losses import Target, Weights, detection_loss, diou, quality_focal
+from train.detector.network import Architecture, Predictions
+
+TINY = Architecture(stem=(4, 8), widths=(8, 8, 8), blocks=(0, 0, 0, 0), neck=8)
+SETTINGS = FitSettings(images=24, batch=4, warmup=8, checkpoint_every=12)
+BOXES = torch.tensor([[40.0, 30, 90, 95], [200.0, 50, 212, 66]])
+POINTS = BOXES[:, None, :2] + torch.rand(2, 5, 2) * 10
+
+
+def perfect(target: Target) -> tuple[Predictions, torch.Tensor]:
+    """Predictions that say the target exactly, and which anchors are positive."""
+    anchors = make_anchors(192, 320)
+    faces = assign(anchors, target.boxes, target.ignored).faces
+    chosen = faces.clamp(min=0)
+    distances = encode_boxes(anchors.centres, anchors.strides, target.boxes[chosen])
+    offsets = encode_points(anchors.centres, anchors.strides, target.points[chosen])
+    scores = torch.where(faces >= 0, 12.0, -12.0)
+    return Predictions(scores[None], distances[None], offsets[None]), faces >= 0
+
+
+def test_the_truth_costs_nothing() -> None:
+    target = Target(BOXES, POINTS, torch.zeros(0, 4))
+    predictions, _ = perfect(target)
+    loss = detection_loss(predictions, [target], make_anchors(192, 320), Weights())
+    assert float(loss.total) == pytest.approx(0, abs=1e-3)
+
+
+def test_a_false_face_costs_unless_it_is_ignored() -> None:
+    nobody = torch.zeros(0, 4)
+    predictions, positive = perfect(Target(BOXES[:1], POINTS[:1], nobody))
+    costs = [
+        float(detection_loss(predictions, [Target(nobody, torch.zeros(0, 5, 2), ignored)], anchors, Weights()).total)
+        for anchors in [make_anchors(192, 320)]
+        for ignored in (nobody, BOXES[:1] + torch.tensor((-20.0, -20, 20, 20)))
+    ]
+    assert positive.any()
+    assert costs[0] > 1
+    assert costs[1] == pytest.approx(0, abs=1e-3)
+
+
+def test_diou() -> None:
+    iou, loss = diou(
+        torch.tensor([[0.0, 0, 10, 10], [20, 20, 30, 30]]), torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 10]])
+    )
+    assert iou.tolist() == [1, 0]
+    assert loss.tolist() == pytest.approx([0, 1 + 800 / 1800])
+
+
+def test_quality_focal_is_least_at_the_quality() -> None:
+    logits = torch.tensor([0.3, 0.7, 0.99]).logit()
+    assert quality_focal(logits, torch.full((3,), 0.7)).argmin() == 1
+
+
+def test_the_rate_rises_and_falls() -> None:
+    settings = FitSettings(images=1000, warmup=100, rate=1e-2)
+    rates = [learning_rate(seen, settings) for seen in (0, 50, 100, 500, 1000)]
+    assert rates[0] < rates[1] < rates[2] == pytest.approx(1e-2)
+    assert rates[2] > rates[3] > rates[4] == pytest.approx(1e-4)
+
+
+def test_a_run_stops_resumes_and_leaves_a_network(composer: Composer, tmp_path: Path) -> None:
+    state = new_state(TINY, SETTINGS)
+    before = state.network.stem[0][0].weight.detach().clone()
+    fit(state, composer, SETTINGS, tmp_path)
+    assert state.images_seen == 24
+    assert not torch.equal(before, state.network.stem[0][0].weight)
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 2
+    resumed = load(tmp_path / "last.pt", SETTINGS)
+    assert resumed.images_seen == 24
+    assert len(resumed.optimiser.state) == len(state.optimiser.state)
+    assert load(tmp_path / "last.pt", SETTINGS, restart=True).images_seen == 0
+    network, seen = load_averaged(tmp_path / "last.pt")
+    assert seen == 24
+    assert all(np.isfinite(weight.detach().numpy()).all() for weight in network.parameters())

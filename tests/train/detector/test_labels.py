@@ -1,0 +1,69 @@
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from train.detector.faces import FaceBank, YuNet, choose_box, label, load, parse_points, save
+
+KPS = [106, 110, 150, 110, 128, 135, 110, 165, 146, 165]
+ROW = np.array([72, 54, 112, 148, *KPS, 0.9], np.float32)
+
+
+def sample(image: np.ndarray, kps: list[float]) -> dict[str, bytes]:
+    return {"webp": cv2.imencode(".png", image)[1].tobytes(), "json": json.dumps({"kps": kps}).encode()}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"{}", b'{"kps": [1, 2]}', b'{"kps": "eyes"}', b"no json", b'{"kps": [5, 5, 5, 5, 1, 1, 2, 2, 3, 3]}'],
+)
+def test_points_that_are_none_are_refused(content: bytes) -> None:
+    with pytest.raises(ValueError, match=r"five points|not a face|Expecting"):
+        parse_points(content)
+
+
+def test_points_are_read_in_pairs() -> None:
+    assert parse_points(json.dumps({"kps": KPS}).encode())[4].tolist() == [146, 165]
+
+
+def test_the_box_on_the_points_is_chosen() -> None:
+    elsewhere = ROW + 150
+    box = choose_box(np.stack((elsewhere, ROW)), np.array(KPS, np.float32).reshape(5, 2))
+    assert box is not None
+    assert box.tolist() == [72, 54, 184, 202]
+
+
+def test_no_box_is_chosen_where_none_lies_on_the_points() -> None:
+    points = np.array(KPS, np.float32).reshape(5, 2)
+    assert choose_box(ROW[None] + 60, points) is None
+    assert choose_box(np.zeros((0, 15), np.float32), points) is None
+
+
+def test_labelling_leaves_out_what_the_labeller_does_not_see(bank: FaceBank, tmp_path: Path) -> None:
+    face = np.asarray(bank.pictures[0][0])
+    samples = [("seen", sample(face, KPS)), ("dark", sample(face // 8, KPS)), ("wide", sample(face[:200], KPS))]
+    labelled = label(samples, lambda image: ROW[None] if image.mean() > 30 else np.zeros((0, 15), np.float32))
+    assert labelled.keys == ("seen",)
+    save(labelled, tmp_path)
+    loaded = load(tmp_path)
+    assert loaded.keys == ("seen",)
+    np.testing.assert_allclose(loaded.boxes[0] * 256, (72, 54, 184, 202))
+    assert [level.shape[1] for level in loaded.pictures] == [256, 128, 64, 32]
+
+
+def test_a_folder_without_faces_is_refused() -> None:
+    with pytest.raises(ValueError, match="face shards"):
+        label([], lambda image: np.zeros((0, 15), np.float32))
+
+
+def test_a_missing_labeller_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"yunet\.onnx"):
+        YuNet(tmp_path / "yunet.onnx")
+
+
+def test_a_small_face_comes_from_a_small_level(bank: FaceBank) -> None:
+    assert bank.level(0, 20).shape[0] == 32
+    assert bank.level(0, 100).shape[0] == 128
+    assert bank.level(0, 900).shape[0] == 256

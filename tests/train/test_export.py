@@ -1,0 +1,111 @@
+"""Exported files keep frrcam's contract: names, shapes, ranges, any number of faces, and PyTorch's values."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from frrcam.restore import contract
+from train import checkpoint, evaluate, manifest, publish
+from train.data import Faces
+from train.export import TOLERANCE, Deployed, export, session
+from train.model import FRRNet
+from train.quantise import quantise
+
+pytestmark = [
+    pytest.mark.train,
+    pytest.mark.filterwarnings("default"),  # PyTorch's exporter warns of its own deprecations
+]
+
+
+def network(stem_stride: int = 4) -> FRRNet:
+    torch.manual_seed(0)
+    small = FRRNet(width=4, depth=1, stem_stride=stem_stride, blocks=(1, 1, 1)).eval()
+    # a new network answers with its input; this one must do something that a test can see
+    torch.nn.init.normal_(small.view.affine.weight, std=0.05)
+    torch.nn.init.normal_(small.residual.weight, std=0.05)
+    return small.requires_grad_(False)
+
+
+def faces(count: int = 120, size: int = 64) -> Faces:
+    random = np.random.default_rng(0)
+    canvases = random.integers(0, 255, (count, 72, 72, 3), np.uint8)
+    return Faces(canvases, size, tuple(f"face-{i}" for i in range(count)))
+
+
+@pytest.mark.parametrize("stem_stride", [1, 2, 4])
+def test_the_folded_stem_is_the_same_network(stem_stride: int) -> None:
+    net, image = network(stem_stride), torch.rand(2, 3, 32, 32)
+    for wanted, found in zip(net(image), Deployed(net)(image), strict=True):
+        assert torch.allclose(wanted, found, atol=1e-5)
+
+
+def test_a_size_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="multiple of 16"):
+        export(network(), 100, tmp_path / "x.onnx")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("export") / "single.onnx"
+    assert export(network(), 64, path) < TOLERANCE
+    return path
+
+
+def check_contract(path: Path, size: int) -> None:
+    opened = session(path)
+    assert [(i.name, i.type, i.shape[1:]) for i in opened.get_inputs()] == [
+        (contract.INPUT, "tensor(float)", [3, size, size])
+    ]
+    assert [(o.name, o.type) for o in opened.get_outputs()] == [(name, "tensor(float)") for name in contract.OUTPUTS]
+    for count in (1, 3):
+        outputs = opened.run(None, {contract.INPUT: np.random.rand(count, 3, size, size).astype(np.float32)})
+        shapes = [(count, 3, size, size), (count, 1, size, size), (count, 3)]
+        assert [output.shape for output in outputs] == shapes
+        assert all(output.min() >= 0 and output.max() <= 1 for output in outputs)
+
+
+def test_float32_keeps_the_contract(exported: Path) -> None:
+    check_contract(exported, 64)
+
+
+def test_float16_keeps_the_contract(tmp_path: Path) -> None:
+    path = tmp_path / "half.onnx"
+    export(network(), 64, path, half=True)
+    check_contract(path, 64)
+
+
+def test_int8_keeps_the_contract_and_stays_near(exported: Path, tmp_path: Path) -> None:
+    path = tmp_path / "int8.onnx"
+    pictures = np.random.default_rng(0).random((8, 3, 64, 64), np.float32)
+    quantise(exported, path, pictures)
+    check_contract(path, 64)
+    wanted, found = (session(p).run(["restored"], {contract.INPUT: pictures[:2]})[0] for p in (exported, path))
+    assert np.abs(wanted - found).mean() < 0.01
+
+
+def test_publish_writes_files_and_manifest(tmp_path: Path) -> None:
+    state = checkpoint.start(network().requires_grad_(True), 1e-3)
+    state.images = 123
+    checkpoint.save(tmp_path / "c.pt", state)
+    said: list[str] = []
+    rungs = [publish.Rung(64, "int8"), publish.Rung(32, "fp32")]
+    publish.publish(tmp_path / "c.pt", tmp_path / "w", rungs, faces(), None, rungs[0].name, count=2, report=said.append)
+    content = manifest.read(tmp_path / "w" / "manifest.toml")
+    assert content["default"] == {"restorer": "frrnet-64-int8"}
+    entry = content["models"]["frrnet-64-int8"]
+    assert isinstance(entry, dict)
+    assert entry["images_seen"] == 123
+    assert entry["lpips"] == "not measured"
+    assert {path.name for path in (tmp_path / "w").iterdir()} == {
+        "frrnet-64-int8.onnx",
+        "frrnet-32-fp32.onnx",
+        "manifest.toml",
+    }
+    assert len(said) == 2
+
+
+def test_multiply_accumulates_counts_the_stem(exported: Path) -> None:
+    # the stem alone: 16×16 places, 16 channels, 3·12·12 weights each
+    assert evaluate.multiply_accumulates(exported) > 16 * 16 * 16 * 3 * 144 / 1e9

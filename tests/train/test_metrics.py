@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from train import metrics
+
+
+def pair() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    target = torch.nn.functional.interpolate(torch.rand(2, 3, 8, 8, generator=generator), size=48, mode="bilinear")
+    return target, (target + 0.05 * torch.randn(target.shape, generator=generator)).clamp(0, 1)
+
+
+def test_ssim_and_psnr_are_scikit_images() -> None:
+    target, restored = pair()
+    for i in range(2):
+        a, b = (x[i].numpy() for x in (target, restored))
+        wanted = structural_similarity(
+            a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, channel_axis=0, data_range=1
+        )
+        assert float(metrics.ssim(target, restored)[i]) == pytest.approx(float(wanted), abs=1e-4)
+        assert float(metrics.psnr(target, restored)[i]) == pytest.approx(
+            float(peak_signal_noise_ratio(a, b, data_range=1)), abs=1e-3
+        )
+
+
+def test_equal_pictures() -> None:
+    target, _ = pair()
+    assert np.allclose(metrics.psnr(target, target).numpy(), 100)
+    assert np.allclose(metrics.ssim(target, target).numpy(), 1, atol=1e-5)
+
+
+def test_macro_f1() -> None:
+    labels = torch.tensor([[1.0, 1], [1, 0], [0, 0]])
+    assert metrics.macro_f1(labels, labels) == 1
+    assert metrics.macro_f1(labels, torch.ones(3, 2)) == pytest.approx((2 * 2 / 5 + 2 * 1 / 4) / 2)

@@ -1,0 +1,176 @@
+"""Faces for training: decoded and aligned once into memory-mapped crops, split by a hash of their key, jittered on use.
+
+A crop canvas holds the aligned face with a margin on each side, so that a later random similarity (an imperfect live
+alignment) finds picture there. Nothing here reads an annotation that the live path does not have: five points only.
+"""
+
+import hashlib
+import json
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from frrcam.faces import alignment
+
+Image = NDArray[np.uint8]
+
+MARGIN = 1.125
+"""Side of the canvas over the side of the aligned crop in its middle."""
+HELD_OUT = 6
+"""Of 256 key hashes, so many are held out (2.3 %)."""
+
+
+def held_out(key: str) -> bool:
+    """Whether this face is never trained on: a fixed function of its key."""
+    return hashlib.sha256(key.encode()).digest()[0] < HELD_OUT
+
+
+def read_shards(folder: Path, pattern: str) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """(key, {extension: bytes}) of every sample of the WebDataset shards `pattern` in `folder`, in file order.
+
+    Raises FileNotFoundError if no shard matches.
+    """
+    shards = sorted(folder.glob(pattern))
+    if not shards:
+        raise FileNotFoundError(f"no shard {pattern} in {folder}: set --data to the folder that holds the face shards")
+    for shard in shards:
+        samples: dict[str, dict[str, bytes]] = {}
+        with tarfile.open(shard) as archive:
+            for member in archive:
+                content = archive.extractfile(member)
+                if content is not None:
+                    key, _, extension = member.name.partition(".")
+                    samples.setdefault(key, {})[extension] = content.read()
+        yield from samples.items()
+
+
+def decode(content: bytes) -> Image:
+    """An encoded picture as BGR uint8 H×W×3; ValueError if it is none."""
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f"not a picture ({len(content)} bytes)")
+    return np.asarray(image, np.uint8)
+
+
+def canvas_affine(points: alignment.Points, size: int) -> alignment.Affine:
+    """Similarity (2×3) from image points to the canvas around a size² crop."""
+    affine = alignment.similarity(points, size)
+    affine[:, 2] += (canvas_size(size) - size) / 2
+    return affine
+
+
+def canvas_size(size: int) -> int:
+    return round(size * MARGIN / 2) * 2
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Aligned canvases (M×C×C×3 RGB uint8, memory-mapped), the crop size inside them, and their keys."""
+
+    canvases: NDArray[np.uint8]
+    size: int
+    keys: tuple[str, ...]
+    masks: NDArray[np.uint8] | None = None
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def indices(self, *, training: bool) -> NDArray[np.int64]:
+        """Positions of the training or of the held-out faces."""
+        return np.flatnonzero([held_out(key) != training for key in self.keys])
+
+
+def build_cache(data: Path, cache: Path, size: int, pattern: str = "faces-train-*.tar") -> None:
+    """Decode and align every face of the shards into cache/faces-SIZE.npy and cache/faces-SIZE.json."""
+    cache.mkdir(parents=True, exist_ok=True)
+    side = canvas_size(size)
+    keys, canvases = [], []
+    for key, files in read_shards(data, pattern):
+        points = np.array(json.loads(files["json"])["kps"], np.float32).reshape(5, 2)
+        keys.append(key)
+        canvases.append(alignment.crop(decode(files["webp"]), canvas_affine(points, size), side)[..., ::-1])
+    path = cache / f"faces-{size}.npy"
+    with path.with_suffix(".part").open("wb") as file:
+        np.save(file, np.stack(canvases))
+    path.with_suffix(".part").rename(path)
+    path.with_suffix(".json").write_text(json.dumps(keys))
+
+
+def load_faces(data: Path, cache: Path, size: int) -> Faces:
+    """The faces with crops of side `size`, built on first use; masks beside them where `masks` has labelled them."""
+    path = cache / f"faces-{size}.npy"
+    if not path.with_suffix(".json").exists():
+        build_cache(data, cache, size)
+    masks = cache / "masks.npy"
+    return Faces(
+        np.load(path, mmap_mode="r"),
+        size,
+        tuple(json.loads(path.with_suffix(".json").read_text())),
+        np.load(masks, mmap_mode="r") if masks.exists() else None,
+    )
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """How imperfect an alignment the network must bear: deviations, as a fraction of the side and in degrees."""
+
+    scale: float = 0.05
+    shift: float = 0.015
+    degrees: float = 3.0
+    flip: float = 0.5
+
+
+STILL = Jitter(0, 0, 0, 0)
+
+
+def crop_affine(faces: Faces, size: int, jitter: Jitter, random: np.random.Generator) -> alignment.Affine:
+    """Similarity (2×3) from a canvas to a size² crop, jittered, mirrored where the coin says so."""
+    ratio = size / faces.size * float(np.exp(np.clip(random.normal(0, jitter.scale), -0.12, 0.12)))
+    angle = np.radians(random.normal(0, jitter.degrees))
+    shift = random.normal(0, jitter.shift * size, 2)
+    mirror = -1.0 if random.random() < jitter.flip else 1.0
+    cos, sin = ratio * np.cos(angle), ratio * np.sin(angle)
+    linear = np.array([(mirror * cos, -sin), (mirror * sin, cos)])
+    centre = (faces.canvases.shape[1] - 1) / 2
+    offset = (size - 1) / 2 + shift - linear @ (centre, centre)
+    return np.concatenate((linear, offset[:, None]), 1).astype(np.float32)
+
+
+def warp(image: Image, affine: alignment.Affine, size: int, shrink: float) -> Image:
+    """The size² crop; where it shrinks the canvas more than 1.5 times, averaged by supersampling, not aliased."""
+    steps = 2 if shrink > 1.5 else 1
+    if steps == 2:
+        # pixel centres: x_double = 2 x + 0.5
+        affine = 2 * affine + np.array([(0, 0, 0.5), (0, 0, 0.5)], np.float32)
+    warped = cv2.warpAffine(
+        image, affine, (size * steps, size * steps), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    if steps == 2:
+        warped = cv2.resize(warped, (size, size), interpolation=cv2.INTER_AREA)
+    return np.asarray(warped, np.uint8)
+
+
+def batch(
+    faces: Faces, indices: NDArray[np.int64], size: int, jitter: Jitter, random: np.random.Generator
+) -> tuple[Tensor, Tensor | None]:
+    """Crops (N×3×S×S, RGB, [0,1]) and, where labelled, their masks (N×1×S×S, [0,1]), each under its own jitter."""
+    images, masks = [], []
+    for index in indices:
+        affine = crop_affine(faces, size, jitter, random)
+        images.append(warp(faces.canvases[index], affine, size, faces.size / size))
+        if faces.masks is not None:
+            to_mask = affine.copy()
+            ratio = faces.canvases.shape[1] / faces.masks.shape[1]
+            to_mask[:, 2] += affine[:, :2].sum(1) * (ratio - 1) / 2
+            to_mask[:, :2] *= ratio
+            masks.append(warp(faces.masks[index], to_mask, size, 1))
+    pictures = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
+    labels = torch.from_numpy(np.stack(masks))[:, None].float() / 255 if masks else None
+    return pictures, labels

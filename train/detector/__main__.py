@@ -1,0 +1,137 @@
+"""`python -m train.detector`: label, fit, export, evaluate and show the face detector."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from train.detector import evaluate as evaluation
+from train.detector import faces, sheet
+from train.detector import fit as fitting
+from train.detector import publish as publishing
+from train.detector.network import Architecture
+
+DATA = Path("../shared/data")
+CACHE = Path("../runs/det")
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
+Data = Annotated[Path, typer.Option(help="Folder with the face shards, models/ and clips/.")]
+Cache = Annotated[Path, typer.Option(help="Where decoded faces and backgrounds are kept between runs.")]
+Size = Annotated[str, typer.Option(help="Input size WIDTHxHEIGHT, both divisible by 32.")]
+Threshold = Annotated[float, typer.Option(help="Score from which a face counts.")]
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """'320x192' as (width, height); typer.BadParameter unless both are positive multiples of 32."""
+    sides = text.lower().split("x")
+    if len(sides) != 2 or not all(side.isdigit() and int(side) > 0 and int(side) % 32 == 0 for side in sides):
+        raise typer.BadParameter(f"{text!r} is not WIDTHxHEIGHT with both divisible by 32, as in 320x192")
+    return int(sides[0]), int(sides[1])
+
+
+@app.command()
+def labels(data: Data = DATA, cache: Cache = CACHE) -> None:
+    """Label every training face once (known points, YuNet's box) and keep the decoded pictures."""
+    bank = faces.load_or_label(data, cache)
+    typer.echo(f"{len(bank.keys)} faces, {len(bank.indices(training=False))} of them held out, in {cache}")
+
+
+@app.command()
+def fit(
+    out: Annotated[Path, typer.Option(help="Folder for last.pt and log.jsonl.")] = CACHE / "run",
+    resume: Annotated[Path | None, typer.Option(help="Checkpoint to go on from.")] = None,
+    restart: Annotated[bool, typer.Option(help="Take only the weights of --resume; begin the schedule anew.")] = False,
+    images: Annotated[int, typer.Option(help="Composites to see in all.")] = fitting.FitSettings.images,
+    batch: Annotated[int, typer.Option(help="Composites per step.")] = fitting.FitSettings.batch,
+    rate: Annotated[float, typer.Option(help="Peak learning rate.")] = fitting.FitSettings.rate,
+    seed: Annotated[int, typer.Option(help="Seed of weights and composites.")] = 0,
+    data: Data = DATA,
+    cache: Cache = CACHE,
+) -> None:
+    """Train on composites until --images are seen; a checkpoint every 6,000."""
+    settings = fitting.FitSettings(images=images, batch=batch, rate=rate, seed=seed)
+    state = fitting.load(resume, settings, restart=restart) if resume else fitting.new_state(Architecture(), settings)
+    fitting.fit(state, fitting.open_composer(data, cache, settings), settings, out)
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint to take the averaged weights from.")],
+    out: Annotated[Path, typer.Argument(help="ONNX file to write.")],
+    int8: Annotated[bool, typer.Option(help="Quantise, calibrated on composites.")] = True,
+    record: Annotated[bool, typer.Option(help="Measure it; make it the manifest's default.")] = False,
+    calibration: Annotated[int, typer.Option(help="Composites to calibrate with.")] = 160,
+    data: Data = DATA,
+    cache: Cache = CACHE,
+) -> None:
+    """Write the ONNX file that insightface loads."""
+    if record and not int8:
+        raise typer.BadParameter("--record publishes the int8 file: leave --no-int8 out")
+    composer = fitting.open_composer(data, cache, fitting.FitSettings()) if int8 else None
+    if record and composer is not None:
+        publishing.publish(checkpoint, out, composer, calibration, publishing.Benchmark(data, cache))
+    else:
+        publishing.write(checkpoint, out, composer, calibration)
+    typer.echo(f"{out}: {out.stat().st_size:,} bytes")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="ONNX file to judge.")],
+    size: Size = "320x320",
+    reference_size: Annotated[str, typer.Option(help="Input size of the reference.")] = "640x640",
+    threshold: Threshold = 0.5,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    data: Data = DATA,
+    cache: Cache = CACHE,
+) -> None:
+    """Compare with scrfd_2.5g_bnkps on every frame of every clip."""
+    benchmark = publishing.Benchmark(data, cache, parse_size(size), parse_size(reference_size), threshold)
+    figures = publishing.compare(model, benchmark)
+    if json_:
+        typer.echo(json.dumps([figure.as_dict() for figure in figures], indent=2))
+    else:
+        title = f"{model.name} at {size} against {publishing.REFERENCE} at {reference_size}"
+        Console().print(as_table(figures, title))
+
+
+def as_table(figures: list[evaluation.Figures], title: str) -> Table:
+    """The figures as a table, a clip a row."""
+    table = Table(title=title)
+    for column in ("clip", "frames", "faces ≥ 48 px", "found", "false / 300", "points, % of eyes", "less bias"):
+        table.add_column(column, justify="left" if column == "clip" else "right")
+    for f in figures:
+        table.add_row(
+            f.clip, str(f.frames), str(f.wanted), f"{100 * f.recall:.2f} %", f"{f.false_per_300:.2f}",
+            f"{100 * f.points_error:.2f}", f"{100 * f.steady_error:.2f}",
+        )  # fmt: skip
+    return table
+
+
+@app.command("sheet")
+def draw_sheet(
+    model: Annotated[Path, typer.Argument(help="ONNX file to show.")],
+    out: Annotated[Path, typer.Argument(help="PNG to write.")],
+    pictures: Annotated[list[Path] | None, typer.Option(help="Pictures or clips; else --data's.")] = None,
+    frames: Annotated[int, typer.Option(help="Frames of each clip.")] = 4,
+    size: Size = "320x320",
+    threshold: Threshold = 0.5,
+    data: Data = DATA,
+) -> None:
+    """Draw boxes, scores and points on frames of clips."""
+    images: list[sheet.Image] = []
+    for path in pictures or sorted((data / "clips").glob("*.mp4")):
+        images += sheet.pick_frames(path, frames if path.suffix == ".mp4" else 1)
+    detector = evaluation.InsightFaceDetector(model, parse_size(size), threshold)
+    cv2.imwrite(str(out), sheet.sheet(images, detector))
+    typer.echo(str(out))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    app()

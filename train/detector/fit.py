@@ -1,0 +1,191 @@
+"""Training: composites drawn as they are needed, AdamW, warm-up and cosine by images seen, averaged weights."""
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from train.detector import backgrounds, faces
+from train.detector.anchors import Anchors, make_anchors
+from train.detector.composites import Composer, Scene
+from train.detector.losses import Loss, Target, Weights, detection_loss
+from train.detector.network import Architecture, FaceDetector
+
+Image = NDArray[np.uint8]
+
+SIZES = ((192, 320), (224, 224), (192, 320), (256, 256), (192, 320), (320, 320))
+"""Heights and widths that batches take in turn: the daemon's input for a 16:9 picture, and square ones."""
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How to train."""
+
+    images: int = 150_000
+    """Composites to see in all, counted over resumed runs."""
+    batch: int = 24
+    """Composites per step."""
+    rate: float = 2e-3
+    """Peak learning rate."""
+    decay: float = 0.02
+    """AdamW's weight decay."""
+    warmup: int = 6_000
+    """Images over which the rate rises."""
+    average: float = 0.998
+    """How much of the averaged weights a step keeps."""
+    checkpoint_every: int = 6_000
+    """Images between checkpoints."""
+    backgrounds: int = 2_400
+    """Backgrounds in the bank."""
+    seed: int = 0
+    """Of composites and initial weights."""
+
+
+@dataclass
+class State:
+    """All that a run needs to go on: saved whole, loaded whole."""
+
+    network: FaceDetector
+    averaged: FaceDetector
+    optimiser: torch.optim.Optimizer
+    architecture: Architecture
+    images_seen: int = 0
+
+
+def to_tensor(images: list[Image]) -> Tensor:
+    """BGR uint8 images (each H×W×3) as N×3×H×W RGB float32, normalised as insightface does: (value − 127.5) / 128."""
+    batch = torch.from_numpy(np.stack(images)[..., ::-1].copy()).permute(0, 3, 1, 2)
+    return ((batch.float() - 127.5) / 128).contiguous(memory_format=torch.channels_last)
+
+
+def to_target(scene: Scene) -> Target:
+    """A scene's labels as tensors."""
+    return Target(torch.from_numpy(scene.boxes), torch.from_numpy(scene.points), torch.from_numpy(scene.ignored))
+
+
+def learning_rate(seen: int, settings: FitSettings) -> float:
+    """Linear warm-up, then half a cosine down to a hundredth of the peak."""
+    if seen < settings.warmup:
+        return settings.rate * (seen + 1) / settings.warmup
+    done = min(1.0, (seen - settings.warmup) / max(1, settings.images - settings.warmup))
+    return settings.rate * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
+
+
+def new_state(architecture: Architecture, settings: FitSettings) -> State:
+    """Fresh weights, seeded."""
+    torch.manual_seed(settings.seed)
+    network = FaceDetector(architecture).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    averaged = FaceDetector(architecture)
+    averaged.load_state_dict(network.state_dict())
+    optimiser = torch.optim.AdamW(network.parameters(), lr=settings.rate, weight_decay=settings.decay)
+    return State(network, averaged.eval(), optimiser, architecture)
+
+
+def save(state: State, path: Path, *, resumable: bool = True) -> None:
+    """Write a checkpoint under its final name only when it is whole; not resumable means the averaged weights alone."""
+    content: dict[str, Any] = {
+        "averaged": state.averaged.state_dict(),
+        "architecture": asdict(state.architecture),
+        "images_seen": state.images_seen,
+    }
+    if resumable:
+        content |= {"network": state.network.state_dict(), "optimiser": state.optimiser.state_dict()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    torch.save(content, part)
+    part.rename(path)
+
+
+def load(path: Path, settings: FitSettings, *, restart: bool = False) -> State:
+    """A checkpoint's state; `restart` takes its averaged weights into a fresh optimiser and a count of zero images."""
+    content = torch.load(path, weights_only=True)
+    state = new_state(Architecture(**content["architecture"]), settings)
+    state.averaged.load_state_dict(content["averaged"])
+    resumable = "network" in content and not restart
+    state.network.load_state_dict(content["network" if resumable else "averaged"])
+    if resumable:
+        state.optimiser.load_state_dict(content["optimiser"])
+        state.images_seen = int(content["images_seen"])
+    return state
+
+
+def load_averaged(path: Path) -> tuple[FaceDetector, int]:
+    """The averaged network of a checkpoint, ready to evaluate or export, and the images it has seen."""
+    content = torch.load(path, weights_only=True)
+    network = FaceDetector(Architecture(**content["architecture"]))
+    network.load_state_dict(content["averaged"])
+    return network.eval(), int(content["images_seen"])
+
+
+def train_step(state: State, scenes: list[Scene], anchors: Anchors, rate: float, keep: float) -> Loss:
+    """One optimiser step; convolutions run in bfloat16, which two vector units take at twice the rate of float32."""
+    for group in state.optimiser.param_groups:
+        group["lr"] = rate
+    state.network.train()
+    images = to_tensor([scene.image for scene in scenes])
+    with torch.autocast("cpu", torch.bfloat16):
+        predictions = state.network(images)
+    loss = detection_loss(predictions, [to_target(scene) for scene in scenes], anchors, Weights())
+    state.optimiser.zero_grad(set_to_none=True)
+    loss.total.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(state.network.parameters(), 10.0)
+    state.optimiser.step()
+    state.images_seen += len(scenes)
+    with torch.no_grad():
+        for mean, value in zip(state.averaged.state_dict().values(), state.network.state_dict().values(), strict=True):
+            if mean.dtype.is_floating_point:
+                mean.lerp_(value, 1 - keep)
+            else:
+                mean.copy_(value)
+    return loss
+
+
+def draw_scenes(composer: Composer, settings: FitSettings, seen: int) -> Iterator[tuple[list[Scene], tuple[int, int]]]:
+    """Endless batches with their size (height, width); the stream depends on the seed and on where it starts."""
+    random = np.random.default_rng((settings.seed, seen))
+    step = seen // settings.batch
+    while True:
+        height, width = SIZES[step % len(SIZES)]
+        yield [composer.scene(height, width, random) for _ in range(settings.batch)], (height, width)
+        step += 1
+
+
+def open_composer(data: Path, cache: Path, settings: FitSettings, *, training: bool = True) -> Composer:
+    """Faces and backgrounds from the cache, built on first use."""
+    bank = faces.load_or_label(data, cache)
+    pictures = backgrounds.load_or_build(cache, settings.backgrounds, bank, np.random.default_rng(settings.seed))
+    return Composer(bank, bank.indices(training=training), pictures)
+
+
+def fit(state: State, composer: Composer, settings: FitSettings, folder: Path) -> None:
+    """Train until `settings.images` are seen, a checkpoint and a line of JSON in folder/log.jsonl now and then."""
+    cv2.setNumThreads(1)
+    folder.mkdir(parents=True, exist_ok=True)
+    anchors = {size: make_anchors(*size) for size in set(SIZES)}
+    sums, steps, started = np.zeros(4), 0, time.monotonic()
+    next_save = state.images_seen + settings.checkpoint_every
+    for scenes, size in draw_scenes(composer, settings, state.images_seen):
+        # a short memory at first, so that the random start is forgotten
+        keep = min(settings.average, 1 - 1 / (1 + state.images_seen / settings.batch / 10))
+        loss = train_step(state, scenes, anchors[size], learning_rate(state.images_seen, settings), keep)
+        sums += [float(part.detach()) for part in (loss.score, loss.box, loss.points, loss.total)]
+        steps += 1
+        if state.images_seen >= min(next_save, settings.images):
+            means = dict(zip(("score", "box", "points", "total"), (sums / steps).round(4).tolist(), strict=True))
+            speed = round(steps * settings.batch / (time.monotonic() - started), 1)
+            with (folder / "log.jsonl").open("a") as log:
+                log.write(json.dumps({"images": state.images_seen, "images_per_s": speed, **means}) + "\n")
+            save(state, folder / "last.pt")
+            sums, steps, started = np.zeros(4), 0, time.monotonic()
+            next_save += settings.checkpoint_every
+        if state.images_seen >= settings.images:
+            return

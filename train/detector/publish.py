@@ -1,0 +1,112 @@
+"""From a checkpoint to weights/: export, quantise, measure against the reference, and write the manifest's entry."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
+
+from train import manifest
+from train.detector import evaluate, export, fit
+from train.detector.composites import Composer
+from train.detector.network import multiply_adds
+
+REFERENCE = "scrfd_2.5g_bnkps.onnx"
+SIDE = 320
+LICENCE = "GPL-2.0-or-later"
+TRAINED_ON = (
+    "composites of 5,981 synthetic face photographs (faces-train: StyleGAN and diffusion sets, SFHQ and SFHQ-T2I among "
+    "them) on drawn backgrounds; points from the set, boxes by YuNet (MIT)"
+)
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Where the clips and the reference lie, and how the comparison is run."""
+
+    data: Path
+    cache: Path
+    size: tuple[int, int] = (SIDE, SIDE)
+    reference_size: tuple[int, int] = (640, 640)
+    threshold: float = 0.5
+
+
+def calibration_images(composer: Composer, count: int) -> list[NDArray[np.float32]]:
+    """Normalised composites (1×3×320×320 each), from a stream that training does not draw."""
+    random = np.random.default_rng(2**31)
+    images = [composer.scene(SIDE, SIDE, random).image for _ in range(count)]
+    return [np.ascontiguousarray(fit.to_tensor([image]).numpy()) for image in images]
+
+
+def write(checkpoint: Path, path: Path, composer: Composer | None, calibration: int) -> int:
+    """Export a checkpoint's averaged weights, int8 if a composer is there to calibrate; returns the images seen."""
+    network, seen = fit.load_averaged(checkpoint)
+    if composer is None:
+        export.export(network, path)
+        return seen
+    with TemporaryDirectory() as folder:
+        plain = Path(folder) / "plain.onnx"
+        export.export(network, plain)
+        export.quantise(plain, path, calibration_images(composer, calibration))
+    return seen
+
+
+def compare(model: Path, benchmark: Benchmark) -> list[evaluate.Figures]:
+    """Figures per clip and, last, of all clips together."""
+    candidate = evaluate.InsightFaceDetector(model, benchmark.size, benchmark.threshold)
+    reference = evaluate.InsightFaceDetector(benchmark.data / "models" / REFERENCE, benchmark.reference_size)
+    clips = sorted((benchmark.data / "clips").glob("*.mp4"))
+    if not clips:
+        raise FileNotFoundError(f"no clip in {benchmark.data / 'clips'}: set --data to the folder that holds clips/")
+    figures: list[evaluate.Figures] = []
+    frames: list[evaluate.FrameComparison] = []
+    for clip in clips:
+        stored = benchmark.cache / "reference" / f"{clip.stem}-{benchmark.reference_size[0]}.npz"
+        of_clip, of_frames = evaluate.compare_clip(candidate, clip, evaluate.reference_faces(reference, clip, stored))
+        figures.append(of_clip)
+        frames += of_frames
+    return [*figures, evaluate.summarise("all", frames)]
+
+
+def milliseconds(model: Path, size: tuple[int, int], rounds: int = 8, runs: int = 20) -> float:
+    """Time of one run of the network on two threads: the best round's median, as other work only ever adds to it."""
+    session = evaluate.InsightFaceDetector(model, size).model.session
+    blob = np.zeros((1, 3, size[1], size[0]), np.float32)
+    medians = []
+    for _ in range(rounds):
+        times = []
+        for _ in range(runs):
+            start = time.perf_counter()
+            session.run(None, {export.INPUT: blob})
+            times.append(time.perf_counter() - start)
+        medians.append(float(np.median(times)))
+    return round(min(medians) * 1000, 2)
+
+
+def publish(checkpoint: Path, path: Path, composer: Composer, calibration: int, benchmark: Benchmark) -> None:
+    """Write the int8 file and its manifest entry, and make it the default detector."""
+    seen = write(checkpoint, path, composer, calibration)
+    network, _ = fit.load_averaged(checkpoint)
+    figures = compare(path, benchmark)[-1]
+    entry: manifest.Entry = {
+        **manifest.file_facts(path),
+        "kind": "detector",
+        "licence": LICENCE,
+        "trained_on": TRAINED_ON,
+        "size": SIDE,
+        "precision": "int8",
+        "parameters": sum(weight.numel() for weight in network.parameters()),
+        "gmac": round(multiply_adds(network, SIDE, SIDE) / 1e9, 3),
+        "images_seen": seen,
+        "reference": f"{REFERENCE} at {benchmark.reference_size[0]}x{benchmark.reference_size[1]}",
+        "recall": round(figures.recall, 4),
+        "false_per_300_frames": round(figures.false_per_300, 2),
+        "points_error": round(figures.points_error, 4),
+        "points_error_less_bias": round(figures.steady_error, 4),
+        "milliseconds": milliseconds(path, (SIDE, SIDE)),
+        "milliseconds_320x192": milliseconds(path, (SIDE, 192)),
+        "command": f"python -m train.detector evaluate weights/{path.name}",
+    }
+    manifest.record(path.with_name("manifest.toml"), path.stem, entry, default_for="detector")

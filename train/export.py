@@ -1,0 +1,106 @@
+"""A trained network as an ONNX file by frrcam's contract, checked against PyTorch; float16 for GPUs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from frrcam.restore import contract
+from train.model import FRRNet
+
+OPSET = 18
+TOLERANCE = 1e-3
+HALF_TOLERANCE = 2e-2
+
+
+class Deployed(nn.Module):
+    """The network with its space-to-depth folded into the first convolution.
+
+    A k×k convolution behind a space-to-depth of s is a strided convolution of ks×ks, weight for weight; ONNX Runtime
+    runs that one node in int8, where the six nodes of PyTorch's pixel_unshuffle would stay in float.
+    half: convolutions in float16, for GPUs; the picture's statistics, the global view and the last sum stay float32.
+    """
+
+    def __init__(self, network: FRRNet, *, half: bool = False) -> None:
+        super().__init__()
+        stride = network.stem_stride
+        stem = cast(nn.Conv2d, network.stem[0])
+        outputs = stem.out_channels
+        folded = nn.Conv2d(3, outputs, 3 * stride, stride, stride)
+        weight = stem.weight.detach().view(outputs, 3, stride, stride, 3, 3)
+        folded.weight = nn.Parameter(weight.permute(0, 1, 4, 2, 5, 3).reshape(folded.weight.shape).contiguous())
+        folded.bias = nn.Parameter(cast(Tensor, stem.bias).detach().clone())
+        self.network = FRRNet(network.width, network.depth, stride, network.blocks)
+        self.network.load_state_dict(network.state_dict())
+        self.network.unshuffle = nn.Identity()
+        self.network.stem[0] = folded
+        if half:
+            self.network.half()
+            self.network.view.float()
+        self.eval().requires_grad_(False)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        outputs: tuple[Tensor, Tensor, Tensor] = self.network(image)
+        return outputs
+
+
+def session(path: Path, threads: int = 2) -> onnxruntime.InferenceSession:
+    """A CPU session as the daemon opens it: `threads` threads, none of them spinning."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` make the file beside its place (.part), then rename it there, so that no reader sees half a file."""
+    part = path.with_name(path.name + ".part")
+    write(part)
+    part.rename(path)
+
+
+def export(network: FRRNet, size: int, path: Path, *, half: bool = False) -> float:
+    """Write the float32 (or float16) file for crops of side `size`; returns its largest difference from PyTorch.
+
+    Raises ValueError if the size does not fit the network, RuntimeError if the file differs by more than TOLERANCE
+    (HALF_TOLERANCE in float16).
+    """
+    if size <= 0 or size % network.multiple:
+        raise ValueError(f"a crop size of {size} does not fit this network: take a multiple of {network.multiple}")
+    deployed = Deployed(network, half=half)
+    example = torch.rand(2, 3, size, size)
+    program = torch.onnx.export(
+        deployed,
+        (example,),
+        input_names=[contract.INPUT],
+        output_names=list(contract.OUTPUTS),
+        dynamic_shapes=({0: torch.export.Dim("faces", min=1, max=64)},),
+        opset_version=OPSET,
+        dynamo=True,
+        verbose=False,
+    )
+    if program is None:
+        raise RuntimeError("torch.onnx.export gave no program")
+    model = program.model_proto
+    onnx.checker.check_model(model)
+    replace(path, lambda part: onnx.save(model, str(part)))
+    difference = compare(network, path, size)
+    tolerance = HALF_TOLERANCE if half else TOLERANCE
+    if difference > tolerance:
+        raise RuntimeError(f"{path} differs from PyTorch by {difference:.2g}, more than {tolerance:g}")
+    return difference
+
+
+def compare(network: FRRNet, path: Path, size: int, count: int = 3) -> float:
+    """Largest absolute difference between the file's outputs and PyTorch's on random pictures."""
+    image = torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        wanted = network(image)
+    found = session(path).run(list(contract.OUTPUTS), {contract.INPUT: image.numpy()})
+    return max(float(np.abs(a - b.numpy()).max()) for a, b in zip(found, wanted, strict=True))

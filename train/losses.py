@@ -1,0 +1,113 @@
+"""The paper's losses (002, Eq. 4-8), the classifier's, and two that speed up a short training; means over the batch."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def huber(target: Tensor, restored: Tensor, alpha: float = 0.1) -> Tensor:
+    """Eq. 4, channel-wise, mean over all values."""
+    error = (target - restored).abs()
+    return torch.where(error < alpha, 0.5 * error.square(), alpha * (error - 0.5 * alpha)).mean()
+
+
+def reconstruction(target: Tensor, restored: Tensor) -> Tensor:
+    """L_rec = L1 + Huber."""
+    return functional.l1_loss(restored, target) + huber(target, restored)
+
+
+def angular(target: Tensor, restored: Tensor, floor: float = 0.02) -> Tensor:
+    """Eq. 5: mean angle between the colours of two images (N×3×H×W), in radians.
+
+    `floor` is added to both as grey, since black has no direction; arccos is taken as atan2(|a×b|, a·b), whose gradient
+    stays finite where the colours agree.
+    """
+    a, b = target + floor, restored.clamp_min(0) + floor
+    cross = torch.linalg.cross(a, b, dim=1).square().sum(1)
+    return torch.atan2((cross + 1e-8).sqrt() - 1e-4, (a * b).sum(1)).mean()
+
+
+def dice(target: Tensor, mask: Tensor, epsilon: float = 1.0) -> Tensor:
+    """Eq. 7 per picture (N×1×H×W in [0,1]), mean over the batch."""
+    overlap = (target * mask).sum((1, 2, 3))
+    total = target.square().sum((1, 2, 3)) + mask.square().sum((1, 2, 3))
+    return (1 - (2 * overlap + epsilon) / (total + epsilon)).mean()
+
+
+def gram(features: Tensor) -> Tensor:
+    """Gram matrix (N×C×C) of features (N×C×H×W), over the number of their values."""
+    flat = features.flatten(2)
+    return flat @ flat.transpose(1, 2) / flat[0].numel()
+
+
+def perceptual(target: list[Tensor], restored: list[Tensor]) -> Tensor:
+    """L_per: mean square distance of features, summed over the layers."""
+    return torch.stack([functional.mse_loss(b, a) for a, b in zip(target, restored, strict=True)]).sum()
+
+
+def style(target: list[Tensor], restored: list[Tensor]) -> Tensor:
+    """Eq. 6: square distance of the Gram matrices, summed over matrix and layers."""
+    pairs = zip(target, restored, strict=True)
+    return torch.stack([(gram(a) - gram(b)).square().sum((1, 2)).mean() for a, b in pairs]).sum()
+
+
+def log_error(target: Tensor, restored: Tensor, floor: float = 1e-4) -> Tensor:
+    """Mean of ln(MSE) per picture: PSNR itself, so that nearly clean pictures have their weight (NAFNet, ECCV 2022)."""
+    return ((target - restored).square().mean((1, 2, 3)) + floor).log().mean()
+
+
+def coarse(target: Tensor, restored: Tensor, cell: int = 16) -> Tensor:
+    """L1 between cell averages: colour and light, which are learnt long before detail."""
+    return functional.l1_loss(functional.avg_pool2d(restored, cell), functional.avg_pool2d(target, cell))
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Factors of the total loss (Eq. 8). Perceptual and style cost a face network; at 0 it is never run."""
+
+    reconstruction: float = 1.0
+    angular: float = 0.2
+    perceptual: float = 0.0
+    style: float = 0.0
+    dice: float = 0.1
+    classifier: float = 0.1
+    log_error: float = 0.03
+    coarse: float = 0.5
+
+
+PAPER = Weights(1.0, 1.0, 0.04, 4e-5, 1.0, 1.0, 0.0, 0.0)
+"""The paper's; it gives no factor for the classifier."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What a batch should have become: image (N×3×H×W), labels (N×3), mask (N×1×H×W) if labelled."""
+
+    image: Tensor
+    labels: Tensor
+    mask: Tensor | None
+
+
+def total(
+    outputs: tuple[Tensor, Tensor, Tensor], truth: Truth, weights: Weights, features: nn.Module | None = None
+) -> tuple[Tensor, dict[str, float]]:
+    """Weighted sum (Eq. 8) over the network's logits, and each term before its factor."""
+    restored, mask, distortion = outputs
+    terms = {
+        "reconstruction": reconstruction(truth.image, restored),
+        "angular": angular(truth.image, restored),
+        "classifier": functional.binary_cross_entropy_with_logits(distortion, truth.labels),
+        "log_error": log_error(truth.image, restored),
+        "coarse": coarse(truth.image, restored),
+    }
+    if truth.mask is not None:
+        terms["dice"] = dice(truth.mask, mask.sigmoid()) + functional.binary_cross_entropy_with_logits(mask, truth.mask)
+    if features is not None and (weights.perceptual or weights.style):
+        with torch.no_grad():
+            wanted = features(truth.image)
+        found = features(restored)
+        terms["perceptual"], terms["style"] = perceptual(wanted, found), style(wanted, found)
+    loss = torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
+    return loss, {name: float(term.detach()) for name, term in terms.items()}

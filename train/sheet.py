@@ -1,0 +1,77 @@
+"""Sheets of faces to look at: degraded, restored and original in rows, by a weights file or a checkpoint's network."""
+
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from frrcam.faces import alignment
+from frrcam.restore import contract
+from train.data import Faces
+from train.evaluate import Restorer, held_out_pairs, resize
+
+Image = NDArray[np.uint8]
+
+
+class FindsPoints(Protocol):
+    """Five points of the largest face (`train.masks.Landmarks`), or None."""
+
+    def find(self, image: Image) -> alignment.Points | None: ...
+
+
+def to_image(picture: Tensor) -> Image:
+    """A tensor (3×H×W, RGB, [0,1]) as BGR uint8 H×W×3."""
+    return np.asarray((picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).flip(-1).numpy(), np.uint8)
+
+
+def tile(rows: list[Tensor], columns: int, cell: int) -> Image:
+    """Rows of pictures (each N×3×S×S) under one another, `columns` wide, as often as it takes for all N."""
+    rows = [resize(row, cell) for row in rows]
+    blanks = torch.ones(-len(rows[0]) % columns, *rows[0].shape[1:])
+    rows = [torch.cat((row, blanks)) for row in rows]
+    bands = [
+        torch.cat(list(row[start : start + columns]), 2) for start in range(0, len(rows[0]), columns) for row in rows
+    ]
+    return to_image(torch.cat(bands, 1))
+
+
+def faces_sheet(
+    restore: Restorer, size: int, faces: Faces, count: int = 24, columns: int = 8, cell: int = 200
+) -> Image:
+    """Held-out faces: degraded | restored | original."""
+    target, degraded, _ = held_out_pairs(faces, count)
+    target, degraded = resize(target, size).clamp(0, 1), resize(degraded, size).clamp(0, 1)
+    restored, _, _ = restore(degraded)
+    return tile([degraded, restored, target], columns, cell)
+
+
+def wild_sheet(restore: Restorer, size: int, folder: Path, landmarks: FindsPoints, cell: int = 256) -> Image:
+    """Really degraded faces: as they are | restored and blended by the mask.
+
+    Raises FileNotFoundError if the folder holds no picture; a picture without a found face is resized whole.
+    """
+    crops = []
+    for path in sorted(folder.glob("*.jpg")):
+        image = np.asarray(cv2.imread(str(path)), np.uint8)
+        points = landmarks.find(image)
+        if points is None:
+            crops.append(np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA), np.uint8))
+        else:
+            crops.append(alignment.crop(image, alignment.similarity(points, size), size))
+    if not crops:
+        raise FileNotFoundError(f"no .jpg in {folder}: set --data to the folder that holds wild/")
+    images = torch.from_numpy(contract.to_tensor(crops))
+    restored, mask, _ = restore(images)
+    blended = images + (restored - images) * mask
+    return tile([images, blended], columns=len(crops), cell=cell)
+
+
+def write(path: Path, image: Image) -> None:
+    """As PNG; OSError if it cannot be written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(path), image):
+        raise OSError(f"cannot write {path}: is it a PNG name in a folder you may write to?")
