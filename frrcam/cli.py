@@ -315,9 +315,28 @@ def fetch(
 
 
 def main() -> None:
-    """The console script."""
+    """The console script: whatever is wrong is one line."""
     try:
-        app()
+        code = app(standalone_mode=False)
     except FrrcamError as error:
         err.print(f"frrcam: error: {' '.join(str(error).split())}", markup=False)
-        sys.exit(error.exit_code)
+        code = error.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        code = 130
+    except Exception as error:
+        code = _misuse(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _misuse(error: Exception) -> int:
+    """Says what is wrong with the command line in one line; anything but that is a fault of ours and goes on up."""
+    message, code = getattr(error, "format_message", None), getattr(error, "exit_code", None)
+    if message is None or code is None:  # typer carries a click of its own, whose error classes it does not export
+        raise error
+    context = getattr(error, "ctx", None)
+    if len(sys.argv) > 1:
+        command = context.command_path if context else "frrcam"
+        err.print(f"frrcam: error: {' '.join(message().split())} See: {command} --help", markup=False)
+    else:
+        err.print(message(), markup=False)
+    return int(code)

@@ -117,6 +117,11 @@ class Settings(BaseSettings):
     faces: FaceSettings = FaceSettings()
     control: ControlSettings = ControlSettings()
 
+    @property
+    def names_network(self) -> bool:
+        """True if a network or what runs it was named: that one must work, where "auto" may fall back."""
+        return not self.restore.model == self.restore.provider == self.faces.detector == "auto"
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -79,6 +79,8 @@ def start(settings: Settings, options: StartOptions, say: Say, openers: Openers 
             LiveValue(strength=restore.strength, mirror=settings.camera.mirror, max_faces=restore.max_faces)
         )
         load: EngineLoader = lambda period: openers.engine(settings, period, notices)  # noqa: E731
+        if settings.names_network:
+            load = loaded(load(1 / fps))
         daemon = Daemon(
             source,
             reopen_source,
@@ -147,6 +149,11 @@ def choose_sink(
             raise
         say(f"no virtual camera ({error}); showing the preview page instead")
         return preview, lambda *_: preview
+
+
+def loaded(engine: Engine) -> EngineLoader:
+    """A loader for what is loaded already."""
+    return lambda _: engine
 
 
 def check_snapshot(path: Path) -> None:

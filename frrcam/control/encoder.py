@@ -1,6 +1,9 @@
 """JPEG for the preview page: made only while somebody watches, once for all who watch the same view."""
 
 import asyncio
+import os
+import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, get_args
 
@@ -40,7 +43,7 @@ class Encoder:
         self.encoded = 0
         """Pictures encoded since the start."""
         self._quality = quality
-        self._thread = ThreadPoolExecutor(1, "frrcam-encode")
+        self._thread = ThreadPoolExecutor(1, "frrcam-encode", initializer=_give_way)
         self._newest: dict[str, tuple[int, asyncio.Future[bytes]]] = {}
 
     async def stream_picture(self, pair: Pair, view: str) -> bytes:
@@ -63,6 +66,12 @@ class Encoder:
         self.encoded += 1
         loop = asyncio.get_running_loop()
         return loop.run_in_executor(self._thread, lambda: jpeg(view_of(pair, view, max_width), self._quality))
+
+
+def _give_way() -> None:
+    """The networks come first: on Linux, where priorities belong to threads, this one runs on what they leave."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 def _shrunk(image: Image, max_width: int | None) -> Image:

@@ -188,7 +188,7 @@ def _enhance_picture(job: Job, enhancer: Enhancer, shown: Monitor) -> int:
 
 def _enhance_clip(job: Job, enhancer: Enhancer, shown: Monitor) -> int:
     frames = 0
-    with VideoSource(job.source) as clip:
+    with VideoSource(job.source, exact=True) as clip:
         shown.begin(job.source, clip.frames)
         width, height, fps = clip.info.width * (1 + enhancer.compare), clip.info.height, clip.info.fps
         with VideoSink(job.target, width, height, fps, audio_from=job.source) as sink:

@@ -51,6 +51,10 @@ DETECT_RARELY_S = 0.8
 """The same where a detection and the network do not fit into one frame, so that a face must go without for once."""
 SEARCH_S = 0.13
 """Seconds between detections while there is no face."""
+COLD_FRAMES = 4
+"""First frames with a face that teach nothing: memory is got, caches fill, libraries make up their minds."""
+PER_FACE_S = 0.002
+"""Seconds that one face takes beside the network, until that is known."""
 GAP_S = 1.0
 """Seconds between plans (a suspend, a lost camera) after which headroom has to prove itself anew."""
 
@@ -106,10 +110,8 @@ class Costs:
     """What the parts of a frame take on this machine now, in seconds."""
 
     def __init__(self, period: float, restore_s: Mapping[str, float], detect_s: float) -> None:
-        self.detect = Estimate(detect_s)
-        self.per_face = Estimate(0.002)
-        self.fixed = Estimate(0.006)
-        self._period = period
+        self.detect, self.per_face, self.fixed = Estimate(detect_s), Estimate(PER_FACE_S), Estimate(0.006)
+        self._period, self._detect_s = period, detect_s
         self._warm = {model: max(seconds, LEAST) for model, seconds in restore_s.items()}
         self._restore = {model: Estimate(seconds) for model, seconds in restore_s.items()}
         self._running: str | None = None
@@ -137,7 +139,7 @@ class Costs:
         if ran:
             self._learn_run(ran, stages["restore"] / runs)
         elif not (plan.model and faces):
-            self._forget()
+            self._forget(plan)
         self.fixed.add(max(0.0, total - composing - stages.get("detect", 0.0) - stages.get("restore", 0.0)))
 
     def _learn_run(self, ran: str, seconds: float) -> None:
@@ -155,10 +157,14 @@ class Costs:
                 other.scale(load)
                 other.relax(self._warm[model] * slowed, min(1.0, self._period / DRIFT_S))
 
-    def _forget(self) -> None:
+    def _forget(self, plan: Plan) -> None:
         self._running = None
+        weight = min(1.0, self._period / FORGET_S)
         for model, estimate in self._restore.items():
-            estimate.relax(self._warm[model], min(1.0, self._period / FORGET_S))
+            estimate.relax(self._warm[model], weight)
+        if plan.model is None:
+            self.per_face.relax(PER_FACE_S, weight)
+            self.detect.relax(self._detect_s, weight)
 
 
 class Budget:
@@ -177,7 +183,7 @@ class Budget:
         self.period = period
         self.max_faces = max_faces
         self._costs = Costs(period, restore_s, detect_s)
-        self._level = 0
+        self._level, self._cold = 0, COLD_FRAMES
         self._reason = "nothing speaks against it"
         self._credit = 0.0
         self._since_detect = self._frames(DETECT_RARELY_S)
@@ -215,6 +221,9 @@ class Budget:
 
     def observe(self, plan: Plan, stages: Mapping[str, float], faces: int, total: float, now: float) -> None:
         """Takes what a frame of that plan cost: seconds per stage, faces composed, seconds in all."""
+        if self._cold and plan.model and faces:
+            self._cold -= 1
+            return
         self._costs.learn(plan, stages, faces, total)
         if plan.rung == self.rung.name:
             self._late.append(total > self.period * (1.0 if self.rung.every == 1 else PEAK))

@@ -85,8 +85,9 @@ class Daemon:
             while wait_for_engine and not self._stopping and not self._loaded.wait(WAKE_S):
                 pass
             self.cpu_at_capture = time.process_time()
-            capture.start()
-            self._publish(frames, seconds)
+            if not self._stopping:
+                capture.start()
+                self._publish(frames, seconds)
         finally:
             self._end(capture, loader)
         return self.metrics.published

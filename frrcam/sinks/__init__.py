@@ -36,5 +36,5 @@ def open_sink(output: str | None, width: int, height: int, fps: float, *, label:
         return VirtualCameraSink(width, height, fps, output, label)
     path = Path(output).expanduser()
     if path.suffix.lower() in MUXERS:
-        return VideoSink(path, width, height, fps)
+        return VideoSink(path, width, height, fps, preset="ultrafast")  # it shares the frame's time with the networks
     raise UsageError(f'output "{output}" is none of: /dev/videoN, preview, FILE{", FILE".join(MUXERS)}')

@@ -68,10 +68,14 @@ class VideoSink(Closing):
         audio_from: Path | None = None,
         rotation: int = 0,
         crf: int = 18,
+        preset: str = "veryfast",
         opener: Opener = _open_output,
         x264: bool = "libx264" in av.codecs_available,
     ) -> None:
-        """`rotation`: degrees counter-clockwise that players turn the picture by (as PyAV's `VideoFrame.rotation`)."""
+        """`rotation`: degrees counter-clockwise that players turn the picture by (as PyAV's `VideoFrame.rotation`).
+
+        `crf` (0–51, lower is better) and `preset` are x264's.
+        """
         muxer = _muxer_of(path)
         if width < 1 or height < 1 or not 0 < fps <= 1000:
             raise UsageError(f"{path}: cannot write pictures of {width}x{height} at {fps:g} fps")
@@ -82,12 +86,13 @@ class VideoSink(Closing):
         self._anchor: float | None = None
         self._last_pts = -1
         self._closed = False
+        options = {"crf": str(crf), "preset": preset} if x264 else {"qscale": str(max(2, crf // 6))}
         self._held = contextlib.ExitStack()
         self._held.callback(self._part.unlink, missing_ok=True)
         with self._cleanly():
             self._container = opener(str(self._part), muxer)
             self._held.callback(_close_anyway, self._container)
-            self._video = self._add_video(muxer, rotation, crf, x264)
+            self._video = self._add_video(muxer, rotation, options, x264)
             self._audio = self._add_audio(audio_from) if audio_from else iter(())
             self._waiting = next(self._audio, None)
             self._container.start_encoding()
@@ -137,13 +142,12 @@ class VideoSink(Closing):
         else:
             self.abort()
 
-    def _add_video(self, muxer: str, rotation: int, crf: int, x264: bool) -> VideoStream:
+    def _add_video(self, muxer: str, rotation: int, options: dict[str, str], x264: bool) -> VideoStream:
         odd = self._width % 2 or self._height % 2
         # Matroska counts milliseconds; MPEG-4 Part 2 allows 16 bits of ticks a second. A multiple of the rate is exact.
         numerator = self._rate.numerator
         ticks = 1000 if muxer == "matroska" else min(numerator * max(1, 65535 // numerator), 65535)
         self._time_base = Fraction(1, ticks)
-        options = {"crf": str(crf), "preset": "veryfast"} if x264 else {"qscale": str(max(2, crf // 6))}
         stream = self._container.add_stream("libx264" if x264 else "mpeg4", self._rate, options=options)
         assert isinstance(stream, VideoStream)
         context = stream.codec_context

@@ -272,7 +272,7 @@ def test_a_lifelike_page_for_looking_at(bench: Bench) -> None:
     )
     noise = np.random.default_rng(0).normal(0, 14, after.shape)
     before = np.clip(0.6 * cv2.GaussianBlur(after, (0, 0), 4) + noise, 0, 255).astype(np.uint8)
-    bench.preview.send(after, Frame(before, 0, 0.0, "test"))
+    bench.preview.send(np.asarray(after, np.uint8), Frame(before, 0, 0.0, "test"))
 
     async def task(page: Page) -> None:
         await page.until("document.querySelector('#picture').width === 960")

@@ -89,7 +89,7 @@ async def read_picture(stream: aiohttp.StreamReader) -> np.ndarray:
     length = int(head.split(b"Content-Length: ")[1].split(b"\r\n")[0])
     data = await stream.readexactly(length)
     assert await stream.readexactly(2) == b"\r\n"
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))
 
 
 def green(picture: np.ndarray) -> int:
@@ -117,7 +117,7 @@ def test_the_page_and_its_parts_are_served_with_a_strict_policy(bench: Bench) ->
 
 def test_it_listens_on_loopback_only(bench: Bench) -> None:
     port = int(bench.url.split(":")[2].split("/")[0])
-    addresses = {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), port, socket.AF_INET)}
+    addresses = {str(info[4][0]) for info in socket.getaddrinfo(socket.gethostname(), port, socket.AF_INET)}
     for address in addresses - {"127.0.0.1"}:
         if address.startswith("127."):
             continue
@@ -222,6 +222,7 @@ def test_a_snapshot_is_full_size(bench: Bench) -> None:
     assert status == 200
     assert headers["Content-Type"] == "image/jpeg"
     image = cv2.imdecode(np.frombuffer(text.encode("latin-1"), np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
     assert image.shape == (720, 2560, 3)
 
 
@@ -280,7 +281,7 @@ def test_a_slow_viewer_gets_fewer_pictures_not_older_ones(bench: Bench) -> None:
             for value in range(pictures):
                 bench.publish(4 * value, (640, 480), noise=True)
                 await read_picture(fast.content)
-        seen = []
+        seen: list[int] = []
         while not seen or seen[-1] < pictures - 2:
             seen.append(round(green(await read_picture(slow_reader)) / 4))  # type: ignore[arg-type]
         slow_writer.close()

@@ -144,6 +144,18 @@ def test_a_load_that_nothing_can_stand_ends_plain_and_is_probed_less_and_less():
     assert after[-1].plan.rung == "best"
 
 
+def test_everything_that_was_dear_under_a_load_is_tried_again():
+    simulated = world(dataclasses.replace(FAMILY, fixed=0.0005, per_face=0.004))
+    assert simulated.run(60, faces=4, load=8)[-1].plan.rung == "plain"
+    assert simulated.run(120, faces=4)[-1].plan.rung == "half"
+
+
+def test_cold_first_frames_prove_nothing():
+    simulated = world()
+    steps = simulated.run(10, faces=1, load=lambda now: 6.0 if len(simulated.steps) < 5 else 1.0)
+    assert shares(steps) == {"best": 1.0}
+
+
 def test_faces_that_come_and_go_do_not_make_it_swing():
     steps = world(noise=0.1).run(600, faces=lambda now: 4 if int(now) % 5 == 0 else 1)
     assert changes(steps) <= 16

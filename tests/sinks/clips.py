@@ -44,9 +44,9 @@ def read_clip(path: Path) -> Clip:
         for stream in container.streams.audio[:1]:
             found = [packet for packet in container.demux(stream) if packet.dts is not None]
             packets = [bytes(packet) for packet in found]
-            start = float(found[0].pts * found[0].time_base)
+            start = float((found[0].pts or 0) * (found[0].time_base or Fraction(0)))
     return Clip(
-        [frame.to_ndarray(format="bgr24") for frame in frames],
+        [np.asarray(frame.to_ndarray(format="bgr24"), np.uint8) for frame in frames],
         [frame.time for frame in frames],
         rate,
         frames[0].rotation,
@@ -74,7 +74,7 @@ def write_clip(
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
         if isinstance(audio, AudioStream):
-            container.mux(packet for frame in _tone() for packet in audio.encode(frame))
+            container.mux([packet for frame in _tone() for packet in audio.encode(frame)])
             container.mux(audio.encode(None))
 
 

@@ -76,7 +76,8 @@ def erased(random: Random, bank: FaceBank) -> Image:
     cv2.ellipse(mask, (int(centre[0]), int(centre[1])), (int(axes[0]), int(axes[1])), 0, 0, 360, 255, -1)
     soft = cv2.GaussianBlur(mask, (0, 0), float(random.uniform(1, 10)))[..., None] / 255
     if random.random() < 0.5:
-        cover = np.array(skin(random)) * np.linspace(*random.uniform(0.6, 1.3, 2), side)[:, None]
+        above, below = random.uniform(0.6, 1.3, 2).tolist()
+        cover = np.array(skin(random)) * np.linspace(above, below, side)[:, None, None]
     else:
         cover = texture(random)[:side, :side]
     return filled((image * (1 - soft) + cover.clip(0, 255) * soft).astype(np.uint8), cv2.INTER_LINEAR)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from train.detector import geometry, paste
+from train.detector import geometry, paste, warp
 from train.detector.backgrounds import background
 from train.detector.degrade import degrade
 from train.detector.faces import FaceBank
@@ -118,14 +118,16 @@ class Composer:
         self._place(scene, index, mask, matrix, random)
 
     def _place(self, scene: Scene, index: int, mask: Image, matrix: NDArray[np.float64], random: Random) -> None:
-        picture = self.bank.level(index, float(np.hypot(*matrix[:, 0])))
+        picture, source = self.bank.level(index, float(np.hypot(*matrix[:, 0]))), self.bank.points[index]
+        if random.random() < 0.6:
+            picture, source = warp.warp(picture, source, warp.draw_shift(random))
         if random.random() < 0.3:  # each face under its own light, as in pictures put together by a conference tool
             gain = np.exp(random.normal(0, 0.3)) * np.exp(random.normal(0, 0.08, 3))
             table = np.clip(np.arange(256)[:, None] * gain, 0, 255).astype(np.uint8)
             picture = np.asarray(cv2.LUT(picture, table[:, None, :]), np.uint8)
         paste.paste(scene.image, picture, mask, matrix)
         mapped = geometry.map_box(self.bank.boxes[index], matrix)
-        points = geometry.map_points(self.bank.points[index], matrix)
+        points = geometry.map_points(source, matrix)
         if random.random() < 0.15 and mapped[3] - mapped[1] > 16:
             paste.occlude(scene.image, mapped, points, random)
         scene.add(mapped, points)

@@ -148,7 +148,8 @@ def leaves(random: Random, atlas: Image) -> Image:
             cv2.fillPoly(mask, [random.integers(0, 2 * half, (int(random.integers(3, 7)), 2)).astype(np.int32)], 255)
         else:
             mask[: int(2 * half * random.uniform(0.3, 1)), : int(2 * half * random.uniform(0.3, 1))] = 255
-        ramp = np.linspace(*random.uniform(0.5, 1.4, 2), 2 * half, dtype=np.float32)
+        first, last = random.uniform(0.5, 1.4, 2).tolist()
+        ramp = np.linspace(first, last, 2 * half, dtype=np.float32)
         shade = np.broadcast_to(ramp[:, None] if random.random() < 0.5 else ramp, mask.shape)
         tint = np.array(colour(random)) if random.random() < 0.35 else leaf
         shaded = (shade[..., None] * tint).clip(0, 255).astype(np.uint8)

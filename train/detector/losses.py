@@ -24,7 +24,7 @@ class Weights:
 
     score: float = 1.0
     box: float = 2.0
-    points: float = 12.0
+    points: float = 16.0
 
 
 @dataclass(frozen=True)

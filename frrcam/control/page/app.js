@@ -177,9 +177,9 @@ function showStatus(status) {
   drawSpark(status.period_ms);
   showStages(status.stages_ms, status.period_ms);
   showNotices(status.notices);
-  const late = number(100 * status.late_share, 1);
+  const late = number(100 * status.late_share, 1), fresh = number(100 * status.fresh_share, 1);
   $("footer").textContent =
-    `${status.frames} frames of ${status.size.join(" × ")} since ${clock(status.started)} · ${late} % late · frrcam ${status.version}`;
+    `${status.frames} frames of ${status.size.join(" × ")} since ${clock(status.started)} · ${late} % late, ${fresh} % of those with a face fresh · frrcam ${status.version}`;
 }
 
 const clock = (seconds) => new Date(1000 * seconds).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });

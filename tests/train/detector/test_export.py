@@ -13,7 +13,7 @@ from train.detector.export import INPUT, OUTPUTS, export, quantise
 from train.detector.fit import to_tensor
 from train.detector.network import Architecture, FaceDetector, multiply_adds
 
-TINY = Architecture(stem=(4, 4), widths=(4, 8, 8), blocks=(0, 1, 0, 0), neck=8)
+TINY = Architecture(stem=(4, 4), widths=(4, 8, 8), blocks=(0, 1, 0, 0), neck=8, head_blocks=(0, 0, 1))
 
 
 @pytest.fixture(scope="module")
@@ -95,4 +95,4 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_the_default_network_is_as_small_as_it_says() -> None:
-    assert multiply_adds(FaceDetector(), 320, 320) == pytest.approx(0.36e9, rel=0.02)
+    assert multiply_adds(FaceDetector(), 320, 320) == pytest.approx(0.39e9, rel=0.02)

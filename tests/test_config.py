@@ -1,0 +1,161 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from frrcam.config import MAX_SIDE, MIN_SIDE, Settings, config_path, load_settings, parse_size
+from frrcam.errors import ConfigError, UsageError
+
+
+@pytest.fixture
+def config() -> Iterator[Path]:
+    """Where config.toml goes in this test."""
+    path = config_path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    yield path
+    path.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("1280x720", (1280, 720)),
+        (" 640 X 480 ", (640, 480)),
+        ("64×64", (64, 64)),
+        (f"{MAX_SIDE}x{MAX_SIDE}", (4096, 4096)),
+    ],
+)
+def test_sizes(text: str, size: tuple[int, int]):
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "is not WIDTHxHEIGHT"),
+        ("720p", "is not WIDTHxHEIGHT"),
+        ("1280", "is not WIDTHxHEIGHT"),
+        ("-640x480", "is not WIDTHxHEIGHT"),
+        ("640x480x3", "is not WIDTHxHEIGHT"),
+        ("640.0x480", "is not WIDTHxHEIGHT"),
+        ("9999999x2", "is not WIDTHxHEIGHT"),
+        ("0x0", "out of range"),
+        ("62x480", "out of range"),
+        ("640x4098", "out of range"),
+        ("641x480", "try 642x480"),
+        ("640x481", "try 640x482"),
+    ],
+)
+def test_sizes_that_cannot_be_meant(text: str, says: str):
+    with pytest.raises(UsageError, match=says) as raised:
+        parse_size(text)
+    assert "\n" not in str(raised.value)
+    assert text.strip("-") in str(raised.value), "it names the value"
+
+
+@given(st.text())
+def test_any_text_is_a_size_or_a_usage_error(text: str):
+    try:
+        width, height = parse_size(text)
+    except UsageError:
+        return
+    assert MIN_SIDE <= width <= MAX_SIDE
+    assert MIN_SIDE <= height <= MAX_SIDE
+    assert width % 2 == height % 2 == 0
+
+
+def test_defaults_need_nothing():
+    settings = load_settings()
+    assert settings == Settings()
+    assert settings.camera.device is None
+    assert settings.restore.strength == 1.0
+    assert settings.output.label == "FRR Camera"
+
+
+def test_flags_over_environment_over_file_over_defaults(config: Path, monkeypatch: pytest.MonkeyPatch):
+    config.write_text(
+        '[camera]\ndevice = "Integrated Camera"\nfps = 15\nsize = "640x480"\n[restore]\nstrength = 0.2\nmax_faces = 2\n'
+    )
+    monkeypatch.setenv("FRRCAM_RESTORE__STRENGTH", "0.5")
+    monkeypatch.setenv("FRRCAM_CAMERA__SIZE", "1280x720")
+    settings = load_settings({"camera": {"fps": 60, "device": None}, "restore": {"strength": None}})
+    assert settings.camera.fps == 60
+    assert settings.camera.size == (1280, 720)
+    assert settings.restore.strength == 0.5
+    assert settings.camera.device == "Integrated Camera"
+    assert settings.restore.max_faces == 2
+    assert settings.faces.min_size == 40
+
+
+def test_a_size_may_be_a_pair(config: Path):
+    config.write_text("[camera]\nsize = [640, 480]\n")
+    assert load_settings().camera.size == (640, 480)
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        ({"restore": {"strength": 1.5}}, r"restore\.strength = 1\.5.*less than or equal to 1"),
+        ({"restore": {"strength": float("nan")}}, r"restore\.strength"),
+        ({"restore": {"max_faces": 0}}, r"restore\.max_faces = 0"),
+        ({"restore": {"threads": 1000}}, r"restore\.threads = 1000"),
+        ({"restore": {"provider": "gpu"}}, r"restore\.provider = 'gpu'.*openvino"),
+        ({"camera": {"fps": 0}}, r"camera\.fps = 0"),
+        ({"camera": {"fps": 1000}}, r"camera\.fps = 1000"),
+        ({"camera": {"size": "641x480"}}, r"camera\.size.*642x480"),
+        ({"faces": {"threshold": 0}}, r"faces\.threshold"),
+        ({"output": {"label": "x" * 32}}, r"output\.label"),
+        ({"control": {"port": 65536}}, r"control\.port"),
+        ({"camera": {"shutter": 1}}, r"camera\.shutter.*not permitted"),
+        ({"weather": {"rain": 1}}, r"weather"),
+    ],
+)
+def test_what_is_out_of_range_is_named_with_its_bound(flags: dict[str, dict[str, object]], says: str):
+    with pytest.raises(ConfigError, match=says) as raised:
+        load_settings(flags)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[camera\n", "is not valid TOML"),
+        ("camera = 1\n", "camera = 1"),
+        ("[nope]\na = 1\n", "nope"),
+        ("[camera]\ndevice = 0\n", r"camera\.device = 0.*string"),
+    ],
+)
+def test_a_bad_file_is_named(config: Path, text: str, says: str):
+    config.write_text(text)
+    with pytest.raises(ConfigError, match=says) as raised:
+        load_settings()
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("name", "value"), [("FRRCAM_RESTORE__STRENGTH", "loud"), ("FRRCAM_FACES__NOSE", "1")])
+def test_a_bad_environment_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=name.removeprefix("FRRCAM_").replace("__", r"\.").lower()):
+        load_settings()
+
+
+def test_settings_do_not_change_once_read():
+    settings = load_settings()
+    with pytest.raises(ValueError, match="frozen"):
+        settings.restore.strength = 0.1  # type: ignore[misc]
+
+
+def sections() -> list[type[BaseModel]]:
+    return [field.annotation for field in Settings.model_fields.values() if isinstance(field.annotation, type)]
+
+
+def test_every_setting_is_described_and_closed_to_unknown_keys():
+    assert len(sections()) == 5
+    for section in sections():
+        assert section.model_config["extra"] == "forbid"
+        assert section.model_config["frozen"]
+        for name, field in section.model_fields.items():
+            assert field.description, f"{section.__name__}.{name}"
