@@ -20,7 +20,13 @@ from typing import Annotated, Any, Literal
 
 import platformdirs
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
 from frrcam.errors import ConfigError, UsageError
 
@@ -155,5 +161,11 @@ def load_settings(flags: Mapping[str, Mapping[str, Any]] | None = None) -> Setti
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"setting {key} = {first.get('input')!r}: {first['msg']}") from None
-    except tomllib.TOMLDecodeError as error:
+    except SettingsError as error:
+        raise ConfigError(
+            f"environment: {error}; sections are set key by key, as FRRCAM_CAMERA__SIZE=1280x720"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{config_path()} is not valid TOML: {error}; mend or remove it") from None
+    except OSError as error:
+        raise ConfigError(f"{config_path()} cannot be read: {error.strerror}") from None

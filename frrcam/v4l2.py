@@ -5,9 +5,12 @@ is no Video4Linux, there are simply no nodes. The numbers are those of linux/vid
 """
 
 import contextlib
+import errno
 import os
+import select
 import struct
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
@@ -91,10 +94,20 @@ class PictureFormat:
     fourcc: str
 
 
-Ioctl = Callable[[int, int, bytearray], object]
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One answer to VIDIOC_DQEVENT."""
+
+    kind: int
+    """V4L2_EVENT_*"""
+    value: int
+    """The first 32 bits of what it carries."""
 
 
-def _fcntl_ioctl(fd: int, request: int, argument: bytearray) -> object:
+Ioctl = Callable[[int, int, bytearray | int], object]
+
+
+def _fcntl_ioctl(fd: int, request: int, argument: bytearray | int) -> object:
     import fcntl
 
     return fcntl.ioctl(fd, request, argument, True)
@@ -140,7 +153,7 @@ def _request(direction: int, number: int, size: int) -> int:
     return direction << 30 | size << 16 | ord("V") << 8 | number
 
 
-_READ, _BOTH = 2, 3
+_WRITE, _READ, _BOTH = 1, 2, 3
 _LONG = struct.calcsize("P")
 VIDIOC_QUERYCAP: Final = _request(_READ, 0, 104)
 VIDIOC_ENUM_FMT: Final = _request(_BOTH, 2, 64)
@@ -148,6 +161,11 @@ VIDIOC_G_FMT: Final = _request(_BOTH, 4, 200 + _LONG)
 VIDIOC_REQBUFS: Final = _request(_BOTH, 8, 20)
 VIDIOC_ENUM_FRAMESIZES: Final = _request(_BOTH, 74, 44)
 VIDIOC_ENUM_FRAMEINTERVALS: Final = _request(_BOTH, 75, 52)
+VIDIOC_DQEVENT: Final = _request(_READ, 89, 120 + 2 * _LONG)
+VIDIOC_SUBSCRIBE_EVENT: Final = _request(_WRITE, 90, 32)
+_SEND_INITIAL: Final = 1
+_LOOK_S: Final = 0.1
+"""Seconds between looks for an event where poll() does not wait for one."""
 _DISCRETE: Final = 1
 
 
@@ -221,6 +239,36 @@ def request_buffers(system: System, fd: int, count: int, kind: BufferType = Buff
     struct.pack_into("III", argument, 0, count, kind, 1)
     system.ioctl(fd, VIDIOC_REQBUFS, argument)
     return int(struct.unpack_from("I", argument)[0])
+
+
+def subscribe_event(system: System, fd: int, kind: int) -> None:
+    """VIDIOC_SUBSCRIBE_EVENT; the present value is the first event. Raises OSError (EINVAL: not known here)."""
+    argument = bytearray(32)
+    struct.pack_into("III", argument, 0, kind, 0, _SEND_INITIAL)
+    system.ioctl(fd, VIDIOC_SUBSCRIBE_EVENT, argument)
+
+
+def dequeue_event(system: System, fd: int) -> Event | None:
+    """VIDIOC_DQEVENT on a descriptor opened with O_NONBLOCK; None when no event waits. Raises OSError (ENODEV: gone)."""
+    argument = bytearray(120 + 2 * _LONG)
+    try:
+        system.ioctl(fd, VIDIOC_DQEVENT, argument)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.EAGAIN):
+            return None
+        raise
+    return Event(*struct.unpack_from("I4xI", argument))
+
+
+def wait_for_event(fd: int, timeout: float) -> bool:
+    """Waits up to `timeout` seconds for an event. True if dequeue_event() is worth asking: then, and on a fault."""
+    poller = select.poll()
+    poller.register(fd, select.POLLPRI)
+    answers = poller.poll(timeout * 1000)
+    if answers and not answers[0][1] & select.POLLPRI:
+        # a driver that answers POLLERR at once for a descriptor that neither reads nor writes must not make us spin
+        time.sleep(min(timeout, _LOOK_S))
+    return bool(answers)
 
 
 def _asked(system: System, fd: int, request: int, argument: bytearray) -> bool:

@@ -1,21 +1,31 @@
 """Every test runs as on a machine that has never seen frrcam: no settings, no environment, no folders of its own."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 
 import pytest
 
+from frrcam.config import Settings
+
+
+@pytest.fixture
+def environment() -> Iterator[MutableMapping[str, str]]:
+    """The process's environment, to be changed at will; it is put back afterwards."""
+    before = dict(os.environ)
+    yield os.environ
+    os.environ.clear()
+    os.environ.update(before)
+
 
 @pytest.fixture(scope="session", autouse=True)
-def _pristine_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.upper().startswith("FRRCAM_")]:
-            patch.delenv(name)
-        home = tmp_path_factory.mktemp("xdg")
-        for name in ("CONFIG", "CACHE", "DATA", "STATE"):
-            (home / name.lower()).mkdir()
-            patch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
-        runtime = home / "runtime"
-        runtime.mkdir(mode=0o700)
-        patch.setenv("XDG_RUNTIME_DIR", str(runtime))
-        yield
+def _pristine_environment(tmp_path_factory: pytest.TempPathFactory) -> None:
+    sections = tuple(f"FRRCAM_{section.upper()}" for section in Settings.model_fields)
+    for name in [name for name in os.environ if name.upper().startswith(sections)]:
+        del os.environ[name]
+    home = tmp_path_factory.mktemp("xdg")
+    for name in ("CONFIG", "CACHE", "DATA", "STATE"):
+        (home / name.lower()).mkdir()
+        os.environ[f"XDG_{name}_HOME"] = str(home / name.lower())
+    runtime = home / "runtime"
+    runtime.mkdir(mode=0o700)
+    os.environ["XDG_RUNTIME_DIR"] = str(runtime)

@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 
 import pytest
@@ -75,12 +75,12 @@ def test_defaults_need_nothing():
     assert settings.output.label == "FRR Camera"
 
 
-def test_flags_over_environment_over_file_over_defaults(config: Path, monkeypatch: pytest.MonkeyPatch):
+def test_flags_over_environment_over_file_over_defaults(config: Path, environment: MutableMapping[str, str]):
     config.write_text(
         '[camera]\ndevice = "Integrated Camera"\nfps = 15\nsize = "640x480"\n[restore]\nstrength = 0.2\nmax_faces = 2\n'
     )
-    monkeypatch.setenv("FRRCAM_RESTORE__STRENGTH", "0.5")
-    monkeypatch.setenv("FRRCAM_CAMERA__SIZE", "1280x720")
+    environment["FRRCAM_RESTORE__STRENGTH"] = "0.5"
+    environment["FRRCAM_CAMERA__SIZE"] = "1280x720"
     settings = load_settings({"camera": {"fps": 60, "device": None}, "restore": {"strength": None}})
     assert settings.camera.fps == 60
     assert settings.camera.size == (1280, 720)
@@ -136,8 +136,8 @@ def test_a_bad_file_is_named(config: Path, text: str, says: str):
 
 
 @pytest.mark.parametrize(("name", "value"), [("FRRCAM_RESTORE__STRENGTH", "loud"), ("FRRCAM_FACES__NOSE", "1")])
-def test_a_bad_environment_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str):
-    monkeypatch.setenv(name, value)
+def test_a_bad_environment_is_named(environment: MutableMapping[str, str], name: str, value: str):
+    environment[name] = value
     with pytest.raises(ConfigError, match=name.removeprefix("FRRCAM_").replace("__", r"\.").lower()):
         load_settings()
 
@@ -159,3 +159,15 @@ def test_every_setting_is_described_and_closed_to_unknown_keys():
         assert section.model_config["frozen"]
         for name, field in section.model_fields.items():
             assert field.description, f"{section.__name__}.{name}"
+
+
+def test_a_section_that_is_no_section_is_named(environment: MutableMapping[str, str]):
+    environment["FRRCAM_CAMERA"] = "0"
+    with pytest.raises(ConfigError, match="camera"):
+        load_settings()
+
+
+def test_a_file_that_is_no_text_is_named(config: Path):
+    config.write_bytes(b"\xff\xfe[camera]")
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        load_settings()

@@ -40,6 +40,7 @@ def fit_command(
     depth: Annotated[int, typer.Option(help="Layers in each dense block.")] = 2,
     stem_stride: Annotated[int, typer.Option(help="Space-to-depth before the first convolution: 1, 2 or 4.")] = 4,
     rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-3,
+    decay: Annotated[float, typer.Option(help="Of the running mean (EMA), per step.")] = 0.999,
     seed: Annotated[int, typer.Option(help="Of weights, data order, jitter and degradation.")] = 1,
     perceptual: Annotated[
         float, typer.Option(help="Weight of the perceptual loss; above 0 it runs a face network.")
@@ -58,7 +59,12 @@ def fit_command(
     out = out or runs / "default"
     weights = losses.PAPER if paper else losses.Weights(perceptual=perceptual, style=style)
     settings = fit.Settings(
-        tuple(fit.Phase.parse(part) for part in phases.split(",")), rate=rate, seed=seed, bf16=bf16, weights=weights
+        tuple(fit.Phase.parse(part) for part in phases.split(",")),
+        rate=rate,
+        decay=decay,
+        seed=seed,
+        bf16=bf16,
+        weights=weights,
     )
     resumed = out / "checkpoint.pt"
     if resumed.exists() or begin is not None:

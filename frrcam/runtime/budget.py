@@ -7,7 +7,9 @@ A policy without clock, thread or picture: time and measurements come in as argu
     …           smaller    fresh on every frame          all
     half        smallest   fresh on every 2nd frame      all     (between, the last change is re-used in face space)
     third       smallest   fresh on every 3rd frame      all
-    main face   smallest   fresh on every 2nd frame      the largest
+    two faces   smallest   fresh on every 3rd frame      the largest two
+    main face   smallest   fresh on every 3rd frame      the largest
+    glimpses    smallest   fresh on every 6th frame      the largest
     plain       none       –                             none    (the camera's picture)
 
 Down at once, as soon as the coming frame would be late by what was measured; up only when the better rung would
@@ -101,7 +103,9 @@ def ladder(models: Sequence[str]) -> tuple[Rung, ...]:
         *(Rung(model, model) for model in models),
         Rung("half", light, every=2),
         Rung("third", light, every=3),
-        Rung("main face", light, every=2, faces=1),
+        Rung("two faces", light, every=3, faces=2),
+        Rung("main face", light, every=3, faces=1),
+        Rung("glimpses", light, every=6, faces=1),
         Rung("plain", None),
     )
 
@@ -254,8 +258,10 @@ class Budget:
         served = rung.serves(faces)
         detect = self._costs.detect.mean / self._frames(DETECT_S) if rung.model else 0.0
         mean = self._costs.mean(rung.model, served, served / rung.every) + detect
-        peak = self._costs.high(rung.model, served, -(-served // rung.every))
-        return mean <= share * self.period and peak <= self.period * (share if rung.every == 1 else PEAK)
+        if rung.every == 1:
+            return max(mean, self._costs.high(rung.model, served, served)) <= share * self.period
+        peak = self._costs.mean(rung.model, served, -(-served // rung.every))
+        return mean <= share * self.period and peak <= PEAK * self.period
 
     def _move(self, faces: int, now: float) -> None:
         if not self._fits(self._level, faces, FULL):

@@ -1,12 +1,14 @@
 """Loading what enhancement needs: the detector, the family of restorers, and a budget that knows their cost."""
 
 import time
+from collections.abc import Callable
 from statistics import median
 
 import numpy as np
 
 from frrcam.config import Settings
 from frrcam.faces.detector import InsightFaceDetector
+from frrcam.faces.types import Detector
 from frrcam.frame import Image
 from frrcam.restore.models import resolve, verify
 from frrcam.restore.rungs import load_family
@@ -41,18 +43,29 @@ def load_engine(settings: Settings, period: float, notices: Notices) -> Engine:
         *load_family(settings.restore.model, settings.restore.provider, settings.restore.threads, notices=notices.tell)
     ]
     by_name = {restorer.name: restorer for restorer in restorers}
-    costs = {name: run_time(restorer) for name, restorer in by_name.items()}
-    pipeline = Pipeline(load_detector(settings), by_name, min_size=settings.faces.min_size)
-    budget = Budget(ladder(list(by_name)), period, costs, settings.restore.max_faces)
+    costs = {name: restore_time(restorer) for name, restorer in by_name.items()}
+    detector = load_detector(settings)
+    pipeline = Pipeline(detector, by_name, min_size=settings.faces.min_size)
+    budget = Budget(ladder(list(by_name)), period, costs, settings.restore.max_faces, detect_time(detector))
     return Engine(pipeline, budget, lambda name: (name, by_name[name].provider))
 
 
-def run_time(restorer: Restorer) -> float:
-    """Seconds that one face takes: the median of a few runs on grey noise."""
+def restore_time(restorer: Restorer) -> float:
+    """Seconds that one face takes on the restorer."""
     crop: Image = np.random.default_rng(0).integers(0, 255, (restorer.size, restorer.size, 3), np.uint8)
+    return _median_time(lambda: restorer.restore([crop]))
+
+
+def detect_time(detector: Detector) -> float:
+    """Seconds that the detector takes on a picture of 1280×720."""
+    picture: Image = np.full((720, 1280, 3), 96, np.uint8)
+    return _median_time(lambda: detector.detect(picture))
+
+
+def _median_time(run: Callable[[], object]) -> float:
     taken = []
     for _ in range(WARM_RUNS):
         started = time.perf_counter()
-        restorer.restore([crop])
+        run()
         taken.append(time.perf_counter() - started)
     return median(taken)

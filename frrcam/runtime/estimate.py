@@ -1,6 +1,7 @@
 """A running cost that one stall does not move and a lasting change does, within three measurements."""
 
 from collections import deque
+from collections.abc import Iterable
 
 RECENT = 3
 """Measurements that must agree before a change is believed at once."""
@@ -35,16 +36,16 @@ class Estimate:
         self._seen += 1
         if self._seen < RECENT:
             return
-        middle = sorted(self._recent)[RECENT // 2]
+        middle = _median(self._recent)
         if self._seen == RECENT:
-            self.mean, self.deviation = middle, sum(abs(one - middle) for one in self._recent) / RECENT
+            self.mean, self.deviation = middle, _median(abs(one - middle) for one in self._recent)
         elif min(self._recent) > LEAP * self.mean + 3 * self.deviation:
             self.mean = middle
         else:
             weight = max(WEIGHT, 1 / self._seen)
             far = FAR * max(self.deviation, 0.05 * self.mean)
             self.deviation += weight * (min(abs(value - self.mean), far) - self.deviation)
-            self.mean += weight * (middle - self.mean)
+            self.mean += weight * min(middle - self.mean, far)
 
     def restart(self) -> None:
         """Nothing was measured for a while: the mean is a guess again."""
@@ -60,3 +61,7 @@ class Estimate:
         """Drifts towards `value`: what was measured under a load long past must not hold for ever."""
         self.mean += weight * (value - self.mean)
         self.deviation -= weight * self.deviation
+
+
+def _median(values: Iterable[float]) -> float:
+    return sorted(values)[RECENT // 2]

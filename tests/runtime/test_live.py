@@ -173,7 +173,7 @@ def test_a_lost_sink_is_opened_again_and_both_are_said_once():
 
 
 def test_a_sink_that_opens_and_hardly_takes_a_picture_is_no_chatter():
-    rig = Rig(FakeSink(lost_after=0))
+    rig = Rig(FakeSink(lost_after=0), engine=False)
     rig.sinks = [FakeSink(lost_after=flaps) for flaps in (0, 3) * 50]
     rig.frames(round(60 * FPS))
     assert len(rig.opens) <= 8

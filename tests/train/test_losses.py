@@ -67,6 +67,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
         losses.log_error,
         losses.dice,
         lambda a, b: losses.coarse(a, b, cell=2),
+        lambda a, b: losses.detail(a, b, cell=3),
         lambda a, b: losses.perceptual([a], [b]),
         lambda a, b: losses.style([a], [b]),
     ],
@@ -92,6 +93,6 @@ def test_total_is_the_weighted_sum_of_its_terms() -> None:
     outputs = (torch.rand(2, 3, 16, 16), torch.zeros(2, 1, 16, 16), torch.zeros(2, 3))
     weights = losses.Weights()
     loss, terms = losses.total(outputs, truth, weights)
-    assert set(terms) == {"reconstruction", "angular", "classifier", "log_error", "coarse", "dice"}
+    assert set(terms) == {"reconstruction", "angular", "classifier", "log_error", "coarse", "detail", "dice"}
     assert float(loss) == pytest.approx(sum(getattr(weights, name) * value for name, value in terms.items()), rel=1e-5)
     assert terms["classifier"] == pytest.approx(math.log(2), rel=1e-5)

@@ -23,6 +23,20 @@ CROWD = np.array((0.13, 0.45, 0.17, 0.10, 0.07, 0.04, 0.04))
 """How often a frame has 0 to 6 faces."""
 
 
+FAINTEST = 4.0
+"""Deviation in levels over the blocks of a face under which it counts as unseen."""
+
+
+def contrast(image: Image, box: Array) -> float:
+    """Deviation of 8×8 block means of the box's visible part, in levels: noise averages out, features stay."""
+    x1, y1 = np.maximum(box[:2], 0).astype(int)
+    x2, y2 = np.ceil(box[2:]).astype(int)
+    part = image[y1:y2, x1:x2]
+    if not part.size:
+        return 0.0
+    return float(np.asarray(cv2.resize(part, (8, 8), interpolation=cv2.INTER_AREA)).std(axis=(0, 1)).max())
+
+
 @dataclass
 class Scene:
     """A frame (H×W×3 BGR), the boxes (N×4 px) and points (N×5×2 px) to find, and boxes (M×4) that do not count."""
@@ -42,6 +56,12 @@ class Scene:
             self.points = np.concatenate((self.points, points[None]))
         elif share >= IGNORED:
             self.ignored = np.concatenate((self.ignored, box[None]))
+
+    def ignore_unseen(self) -> None:
+        """Do not ask for a face that darkness or fog has swallowed: that would teach to see faces in anything."""
+        seen = np.array([contrast(self.image, box) >= FAINTEST for box in self.boxes], bool)
+        self.ignored = np.concatenate((self.ignored, self.boxes[~seen]))
+        self.boxes, self.points = self.boxes[seen], self.points[seen]
 
     def taken(self) -> Array:
         return np.concatenate((self.boxes, self.ignored))
@@ -66,7 +86,7 @@ class Composer:
         if random.random() < 0.06:
             self._portrait(scene, random)
         else:
-            for _ in range(int(random.random() < 0.12) * int(random.integers(1, 4))):
+            for _ in range(int(random.random() < 0.2) * int(random.integers(1, 4))):
                 self._fragment(scene, random)
             if random.random() < 0.1:
                 self._imposter(scene, random)
@@ -76,6 +96,7 @@ class Composer:
         image = degrade(scene.image, random)
         scene.image = np.zeros((height, width, 3), np.uint8)
         scene.image[:rows, :columns] = image
+        scene.ignore_unseen()
         return scene
 
     def _height(self, rows: int, columns: int, count: int, random: Random) -> float:
@@ -151,6 +172,8 @@ class Composer:
         side = picture.shape[0]
         width, height = ((box[2:] - box[:2]) * side * random.uniform(0.15, 0.38, 2)).astype(int)
         x, y = (int(random.integers(0, side - length)) for length in (width, height))
+        if random.random() < 0.4:  # astride the face's edge: ears, and what hangs from them
+            x = int(np.clip(box[random.choice((0, 2))] * side - width / 2, 0, side - width))
         scale = float(np.exp(random.uniform(np.log(0.3), np.log(2.5))))
         piece = picture[y : y + height, x : x + width]
         piece = np.asarray(cv2.resize(piece, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)

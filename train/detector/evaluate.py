@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 Image = NDArray[np.uint8]
 Array = NDArray[np.float32]
 
-SMALLEST = 48.0
-"""Shorter side in frame px of the reference faces that must be found."""
+WANTED = (48.0, float("inf"))
+"""Shorter side in frame px, from and below, of the reference faces that must be found."""
+NOBODY = np.zeros((0, 4), np.float32)
 MATCH = 0.5
 """IoU from which two boxes are the same face."""
 
@@ -66,21 +67,28 @@ class FrameComparison:
     errors: Array
 
 
-def compare_frame(reference: tuple[Array, Array], candidate: tuple[Array, Array]) -> FrameComparison:
+def compare_frame(
+    reference: tuple[Array, Array],
+    candidate: tuple[Array, Array],
+    sides: tuple[float, float] = WANTED,
+    ignored: Array = NOBODY,
+) -> FrameComparison:
     """Match each candidate, best score first, to the reference face it overlaps most, at IoU ≥ 0.5, each face once.
 
-    Reference faces under 48 px need not be found, but finding one is not false.
+    Reference faces whose shorter side is not within `sides` need not be found, but finding one is not false; neither
+    is what overlaps one of the `ignored` boxes (M×4) by an IoU of 0.3.
     """
     boxes, points = reference
-    counts = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]) >= SMALLEST
-    overlaps = iou(candidate[0], boxes)
+    shorter = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
+    counts = (shorter >= sides[0]) & (shorter < sides[1])
+    overlaps, excuses = iou(candidate[0], boxes), iou(candidate[0], ignored)
     free = np.ones(len(boxes), bool)
     errors, false = [], 0
     for index in np.argsort(-candidate[0][:, 4]):
         row = np.where(free, overlaps[index], -1.0)
         best = int(row.argmax()) if len(row) else -1
         if best < 0 or row[best] < MATCH:
-            false += 1
+            false += not (excuses[index] >= 0.3).any()
             continue
         free[best] = False
         if counts[best]:

@@ -70,6 +70,24 @@ def compare(model: Path, benchmark: Benchmark) -> list[evaluate.Figures]:
     return [*figures, evaluate.summarise("all", frames)]
 
 
+def compare_composites(model: Path, composer: Composer, count: int, threshold: float) -> list[evaluate.Figures]:
+    """Figures on `count` composites of held-out faces (320×320), by the shorter side of the face in the input's px.
+
+    Here the reference is the truth: where the face was pasted, and its known points.
+    """
+    detector = evaluate.InsightFaceDetector(model, (SIDE, SIDE), threshold)
+    random = np.random.default_rng(2**31 + 1)
+    buckets = ((6.0, 12.0), (12.0, 24.0), (24.0, 48.0), (48.0, float("inf")))
+    frames: list[list[evaluate.FrameComparison]] = [[] for _ in buckets]
+    for _ in range(count):
+        scene = composer.scene(SIDE, SIDE, random)
+        found = detector.detect(scene.image)
+        for sides, bucket in zip(buckets, frames, strict=True):
+            bucket.append(evaluate.compare_frame((scene.boxes, scene.points), found, sides, scene.ignored))
+    names = [f"{first:.0f} to {last:.0f} px" for first, last in buckets]
+    return [evaluate.summarise(name, bucket) for name, bucket in zip(names, frames, strict=True)]
+
+
 def milliseconds(model: Path, size: tuple[int, int], rounds: int = 8, runs: int = 20) -> float:
     """Time of one run of the network on two threads: the best round's median, as other work only ever adds to it."""
     session = evaluate.InsightFaceDetector(model, size).model.session

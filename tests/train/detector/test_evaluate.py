@@ -63,3 +63,13 @@ def test_iou() -> None:
 def test_a_sheet_has_rows_of_tiles() -> None:
     image = np.zeros((720, 1280, 3), np.uint8)
     assert sheet([image] * 3, Scripted(), columns=2).shape == (2 * TILE[1], 2 * TILE[0], 3)
+
+
+def test_only_faces_of_the_asked_size_are_wanted() -> None:
+    assert compare_frame((FACE, FIVE), NOBODY, sides=(24, 48)).wanted == 0
+    assert compare_frame((FACE, FIVE), (FACE, FIVE), sides=(24, 48)).false == 0
+
+
+def test_what_lies_on_an_ignored_box_is_not_false() -> None:
+    assert compare_frame(NOBODY, (FACE, FIVE), ignored=FACE[:, :4] + np.float32(10)).false == 0
+    assert compare_frame(NOBODY, (FACE, FIVE), ignored=FACE[:, :4] + np.float32(90)).false == 1
