@@ -249,7 +249,7 @@ def subscribe_event(system: System, fd: int, kind: int) -> None:
 
 
 def dequeue_event(system: System, fd: int) -> Event | None:
-    """VIDIOC_DQEVENT on a descriptor opened with O_NONBLOCK; None when no event waits. Raises OSError (ENODEV: gone)."""
+    """VIDIOC_DQEVENT on an O_NONBLOCK descriptor; None when no event waits. Raises OSError (ENODEV: gone)."""
     argument = bytearray(120 + 2 * _LONG)
     try:
         system.ioctl(fd, VIDIOC_DQEVENT, argument)

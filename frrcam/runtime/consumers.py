@@ -8,22 +8,24 @@ Where even those cannot be seen, somebody is taken to be watching.
 import contextlib
 import errno
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from frrcam.errors import SinkLost
 from frrcam.sources.base import Closing
-from frrcam.sysfs import holders
 from frrcam.v4l2 import LINUX, System, dequeue_event, subscribe_event, wait_for_event
 
 CLIENT_USAGE: Final = 0x0800_0000 + 0x08E0_0000 + 1
 """V4L2_EVENT_PRI_CLIENT_USAGE of v4l2loopback.c: V4L2_EVENT_PRIVATE_START, its own offset, one. In no header."""
 LOOK_S: Final = 1.0
-"""Seconds between looks at who has the device open, while nobody has."""
+"""Seconds between looks at who has the device open; more where a look takes longer than LOOK_SHARE of that."""
+LOOK_SHARE: Final = 0.008
+"""Share of a core that looking may take."""
 SURE_S: Final = 0.25
 """Seconds after which whoever has just opened it must still have it open to count."""
 BYSTANDERS: Final = frozenset({"wireplumber", "pipewire-media-"})
-"""Programs that keep cameras open to list them (their names in /proc end after 15 letters)."""
+"""Programs that may keep cameras open to list them; the kernel cuts names after 15 letters."""
 GRACE_S: Final = 10.0
 """Seconds for which the camera goes on after the last reader: a meeting program that changes a setting comes back."""
 
@@ -36,7 +38,7 @@ class Consumers(Protocol):
         """How it is known, for people: one phrase."""
 
     def watching(self, timeout: float) -> bool:
-        """True if somebody reads now. Waits up to `timeout` seconds for that to change; 0 does not wait.
+        """True if somebody reads now. Waits for that to change, `timeout` seconds at the most; 0 does not wait.
 
         Raises SinkLost when the device is gone.
         """
@@ -49,20 +51,19 @@ def open_consumers(
     node: str,
     system: System = LINUX,
     *,
-    wait_for_event: Callable[[int, float], bool] = wait_for_event,
-    wait: Callable[[float], object],
-    clock: Callable[[], float],
+    wait: Callable[[float], object] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Consumers:
     """The best that this machine can tell about the readers of `node`, e.g. /dev/video10; always something.
 
     `wait(seconds)` may come back early, as an Event's does when it is time to stop.
     """
     try:
-        return ClientEvents(node, system, wait_for_event)
+        return ClientEvents(node, system)
     except OSError:  # the module is too old, or has no room for another opener
         if sees_others(system):
-            return Holders(node, system, wait, clock)
-        return AlwaysWatched(wait)
+            return Openers(node, system, wait, clock)
+        return AlwaysWatched()
 
 
 class ClientEvents(Closing):
@@ -101,29 +102,24 @@ class ClientEvents(Closing):
             self._system.close(fd)
 
 
-class Holders(Closing):
+class Openers(Closing):
     """Guessed for older modules: a program that has the device open at two looks in a row is watching.
 
     Sees what /proc shows to this user: not the programs of others.
     """
 
-    how = "who has it open is looked at; v4l2loopback 0.13 would tell"
+    how = "who has it open is looked at; v4l2loopback 0.13 or later would tell"
 
-    def __init__(
-        self, node: str, system: System = LINUX, *, wait: Callable[[float], object], clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, node: str, system: System, wait: Callable[[float], object], clock: Callable[[], float]) -> None:
         self._node, self._system, self._wait, self._clock = node, system, wait, clock
         self._seen: frozenset[int] = frozenset()
         self._watching = False
         self._due = clock()
 
     def watching(self, timeout: float) -> bool:
-        until = self._clock() + timeout
-        while (now := self._clock()) < self._due and now < until:
-            before = self._watching
-            self._wait(min(self._due, until) - now)
-            if self._clock() <= now:  # told to stop waiting
-                return before
+        rest = min(self._due - self._clock(), timeout)
+        if rest > 0:
+            self._wait(rest)
         if self._clock() >= self._due:
             self._look()
         return self._watching
@@ -134,12 +130,13 @@ class Holders(Closing):
     def _look(self) -> None:
         if not self._system.path(self._node).exists():
             raise SinkLost(f"{self._node} is gone")
-        found = holders(self._node, self._system)
-        now = frozenset(holder.pid for holder in found if holder.program not in BYSTANDERS)
+        before = self._clock()
+        now = frozenset(openers(self._node, self._system))
+        after = self._clock()
         self._watching = bool(now & self._seen)
-        unsure = bool(now) != self._watching
+        sure = bool(now) == self._watching
+        self._due = after + max(LOOK_S if sure else SURE_S, (after - before) / LOOK_SHARE)
         self._seen = now
-        self._due = self._clock() + (SURE_S if unsure else LOOK_S)
 
 
 class AlwaysWatched(Closing):
@@ -147,12 +144,83 @@ class AlwaysWatched(Closing):
 
     how = "it cannot be told who watches, so the camera stays on"
 
-    def __init__(self, wait: Callable[[float], object]) -> None:
-        """`wait` is never called: what cannot change need not be waited for."""
-        self._wait = wait
-
     def watching(self, timeout: float) -> bool:
         return True
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+class FakeConsumers(Closing):
+    """Somebody watches while `readers` says so; the device is gone once `gone` does. For tests."""
+
+    how = "fake"
+
+    def __init__(self, readers: bool = False, wait: Callable[[float], object] = lambda _: None) -> None:
+        """`wait` is called with each timeout: a test's clock may turn there, or somebody begin to watch."""
+        self.readers, self.gone, self.closed = readers, False, 0
+        self._wait = wait
+
+    def watching(self, timeout: float) -> bool:
+        if timeout > 0:
+            self._wait(timeout)
+        if self.gone or self.closed:
+            raise SinkLost("fake: the virtual camera is gone")
+        return self.readers
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class OnDemand:
+    """Whether the camera is to run: at once when somebody watches, and for a grace time after the last one."""
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, *, grace_s: float = GRACE_S, settle_s: float = 0.0
+    ) -> None:
+        """`settle_s`: seconds for which somebody must have watched before it counts."""
+        self.on = False
+        """What update() said last."""
+        self._clock, self._grace_s, self._settle_s = clock, grace_s, settle_s
+        self._watching = False
+        self._since = clock()
+
+    def update(self, watching: bool) -> bool:
+        """Takes what Consumers.watching() says, as often as it is known; True while the camera is to run."""
+        now = self._clock()
+        if watching != self._watching:
+            self._watching, self._since = watching, now
+        if watching != self.on and now - self._since >= (self._settle_s if watching else self._grace_s):
+            self.on = watching
+        return self.on
+
+
+def openers(node: str, system: System = LINUX) -> Iterator[int]:
+    """The other processes that have the node open and may be watching: process ids, as far as /proc may be read.
+
+    The same as sysfs.holders() without its objects: this is asked every second, of thousands of descriptors.
+    """
+    proc = str(system.path("/proc"))
+    for process in os.listdir(proc):
+        if not process.isdecimal() or int(process) == system.pid:
+            continue
+        if node in _targets(f"{proc}/{process}/fd") and system.read(f"/proc/{process}/comm") not in BYSTANDERS:
+            yield int(process)
+
+
+def sees_others(system: System = LINUX) -> bool:
+    """True if the open descriptors of at least one other process can be seen; in a sandbox they cannot."""
+    proc = system.path("/proc")
+    try:
+        processes = [entry for entry in os.listdir(proc) if entry.isdecimal() and int(entry) != system.pid]
+    except OSError:
+        return False
+    return any(any(_targets(f"{proc}/{process}/fd")) for process in processes)
+
+
+def _targets(folder: str) -> Iterator[str]:
+    """Where the links of a folder lead; nothing where it may not be read or goes while we look."""
+    with contextlib.suppress(OSError):
+        for entry in os.listdir(folder):
+            with contextlib.suppress(FileNotFoundError):
+                yield os.readlink(f"{folder}/{entry}")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frrcam.compose.blend import blend, effect
+from frrcam.compose.harmonize import harmonize
 from frrcam.compose.temporal import FaceMemory
 from frrcam.errors import ModelError
 from frrcam.faces.alignment import crop, similarity
@@ -188,7 +189,7 @@ class Pipeline:
             remembered = one.face.memory.update(one.crop, change, mask, word, elapsed)
             if remembered is not None:
                 amount = strength * one.face.presence * one.track.confidence * remembered.effect
-                blend(image, remembered.change, remembered.mask, one.affine, amount)
+                blend(image, harmonize(remembered.change, remembered.mask), remembered.mask, one.affine, amount)
         return image
 
 

@@ -1,0 +1,66 @@
+"""Light and colour fit the surroundings; detail stays."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from frrcam.compose.blend import Change, Mask
+from frrcam.compose.harmonize import COLOUR_LIMIT, LIGHT_LIMIT, harmonize
+
+SIDE = 168
+
+
+def disc(radius: float = 0.42) -> Mask:
+    axis = np.linspace(-0.5, 0.5, SIDE, dtype=np.float32)
+    return (axis[:, None] ** 2 + axis**2 < radius**2).astype(np.float32)
+
+
+def uniform(blue: float, green: float, red: float) -> Change:
+    return np.broadcast_to(np.array([blue, green, red], np.float32), (SIDE, SIDE, 3)).copy()
+
+
+def middle(change: Change) -> np.ndarray:
+    return change[SIDE // 2 - 8 : SIDE // 2 + 8, SIDE // 2 - 8 : SIDE // 2 + 8].mean((0, 1))
+
+
+@pytest.mark.parametrize("levels", [-12.0, 5.0, 20.0])
+def test_a_small_change_of_light_is_kept(levels: float) -> None:
+    assert middle(harmonize(uniform(levels, levels, levels), disc())) == pytest.approx(levels, rel=0.05)
+
+
+@given(st.floats(-200, 200), st.floats(-200, 200), st.floats(-200, 200))
+def test_light_and_colour_never_pass_their_limits(blue: float, green: float, red: float) -> None:
+    after = middle(harmonize(uniform(blue, green, red), disc()))
+    light = float(after @ np.array([0.114, 0.587, 0.299]))
+    assert abs(light) <= LIGHT_LIMIT + 0.5
+    assert float(np.linalg.norm(after - light)) <= COLOUR_LIMIT + 0.5
+
+
+def test_a_cast_is_corrected_in_its_own_direction() -> None:
+    before, after = np.array([60.0, 0.0, -30.0]), middle(harmonize(uniform(60, 0, -30), disc()))
+    light = float(before @ np.array([0.114, 0.587, 0.299]))
+    cosine = (before - light) @ (after - light) / np.linalg.norm(before - light) / np.linalg.norm(after - light)
+    assert cosine > 0.99
+    assert 0.3 < np.linalg.norm(after - light) / np.linalg.norm(before - light) < 0.8
+
+
+def test_colour_comes_up_from_the_edge_without_a_step() -> None:
+    row = harmonize(uniform(30, 30, 30), disc())[SIDE // 2, :, 0] * disc()[SIDE // 2]
+    rim = int(np.flatnonzero(disc()[SIDE // 2])[0])
+    assert row[rim + 1] < 6
+    assert row[SIDE // 2] > 25
+    assert np.abs(np.diff(row)).max() < 6
+
+
+def test_detail_stays() -> None:
+    noise = np.random.default_rng(0).normal(0, 10, (SIDE, SIDE, 3)).astype(np.float32)
+    fine = noise - cv2.blur(noise, (9, 9))
+    kept = (harmonize(fine, disc()) - fine)[disc() > 0]
+    assert np.abs(kept).mean() < 0.05 * np.abs(fine).mean()
+
+
+def test_no_face_leaves_the_change() -> None:
+    change = uniform(1, 2, 3)
+    assert harmonize(change, np.zeros((SIDE, SIDE), np.float32)) is change
