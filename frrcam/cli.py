@@ -1,7 +1,9 @@
 """The commands: parse, call, print. Everything else is elsewhere."""
 
 import json
+import os
 import sys
+import threading
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, get_args
 
@@ -325,7 +327,11 @@ def main() -> None:
         code = 130
     except Exception as error:
         code = _misuse(error)
-    sys.exit(code if isinstance(code, int) else 0)
+    status = code if isinstance(code, int) else 0
+    if any(thread.name in ("frrcam-capture", "frrcam-load") for thread in threading.enumerate()):
+        sys.stdout.flush()
+        os._exit(status)  # a thread that hangs in a driver would abort the process when the interpreter is taken down
+    sys.exit(status)
 
 
 def _misuse(error: Exception) -> int:

@@ -22,8 +22,11 @@ UNIT: Final = "frrcam.service"
 ARGUMENTS: Final = ("start",)
 """What the service runs frrcam with; everything else comes from config.toml."""
 PROPERTIES: Final = ("LoadState", "ActiveState", "SubState", "UnitFileState", "Result", "NRestarts", "StatusText")
+SHOW_EXIT: Final = ("show", UNIT, "--property=ExecMainStatus", "--value")
 NAMESPACE_LINES: Final = re.compile(r"^# \[user namespace\].*?^# \[/user namespace\]\n", re.MULTILINE | re.DOTALL)
 """The part of the unit in which the open files of other programs cannot be seen."""
+NAMESPACE_FAULTS: Final = frozenset({"217", "218", "226"})
+"""ExecMainStatus where systemd could not build the sandbox: USER, CAPABILITIES, NAMESPACE of systemd.exec(5)."""
 
 Say = Callable[[str], None]
 
@@ -83,12 +86,12 @@ def own_command(argv0: str | None = None, executable: str = sys.executable) -> t
     return (executable, "-m", "frrcam")
 
 
-def unit(host: Host) -> str:
-    """The unit's text for this user and machine."""
+def unit(host: Host, *, namespace: bool = True) -> str:
+    """The unit's text for this user; without a `namespace`, less is locked away and other programs can be seen."""
     text = files.template(UNIT)
     line = " ".join(map(quoted, (*host.command, *ARGUMENTS)))
     text = re.sub(r"^ExecStart=.*$", lambda _: f"ExecStart={line}", text, count=1, flags=re.MULTILINE)
-    return NAMESPACE_LINES.sub("", text) if _needs_to_see_others(host.system) else text
+    return text if namespace else NAMESPACE_LINES.sub("", text)
 
 
 def quoted(word: str) -> str:
@@ -112,19 +115,28 @@ def install(say: Say, host: Host | None = None) -> None:
     if host.environment.get("SUDO_USER"):
         raise UsageError("the service is the user's own: run this without sudo")
     _check_session(host)
-    change = files.writing(host.unit_path, unit(host), host.system)
-    if change:
-        say(str(change).splitlines()[0])
-        files.apply(change, host.system)
-    _systemctl(host, "daemon-reload")
-    _systemctl(host, "enable", UNIT)
-    ran = host.run(["systemctl", "--user", "restart", UNIT], True)
+    namespace = not _needs_to_see_others(host.system)
+    ran = _start(host, say, namespace)
+    if ran.code and namespace and _systemctl(host, *SHOW_EXIT).output in NAMESPACE_FAULTS:
+        say("this system lets no user's service have a namespace of its own: the unit goes without")
+        ran = _start(host, say, False)
     if ran.code:
         # the daemon's own words, not systemd's about it
         why = host.run(["journalctl", "--user", f"_SYSTEMD_USER_UNIT={UNIT}", "-n", "1", "-o", "cat", "-q"], True)
         reason = why.last_line if not why.code and why.output else ran.last_line
         raise ControlError(f"{UNIT} does not start ({reason}); systemd goes on trying; see: frrcam service logs")
     say("frrcam runs, and will after every login; see: frrcam service status")
+
+
+def _start(host: Host, say: Say, namespace: bool) -> Ran:
+    """Writes the unit where it is not so yet and starts it, anew if it runs; how that went."""
+    change = files.writing(host.unit_path, unit(host, namespace=namespace), host.system)
+    if change:
+        say(str(change).splitlines()[0])
+        files.apply(change, host.system)
+    _systemctl(host, "daemon-reload")
+    _systemctl(host, "enable", UNIT)
+    return host.run(["systemctl", "--user", "restart", UNIT], True)
 
 
 def remove(say: Say, host: Host | None = None) -> None:

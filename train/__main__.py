@@ -1,4 +1,4 @@
-"""python -m train: fit, masks, evaluate, export and sheet of FRR-Net; the detector has python -m train.detector."""
+"""python -m train: fit, masks, evaluate, export, sheet and pack for FRR-Net; `python -m train.detector` has its own."""
 
 import json
 import signal
@@ -126,6 +126,15 @@ def export_command(
     faces = load_faces(data, runs / "cache", evaluate.REFERENCE)
     identity = evaluate.Identity(data / MOBILEFACENET)
     publish.publish(source, weights, wanted, faces, identity, default, count, CalibrationMethod[calibrate], say)
+
+
+@app.command("pack")
+def pack_command(
+    source: Annotated[Path, typer.Argument(help="A checkpoint.")],
+    out: Annotated[Path, typer.Argument(help="Where the small one goes.")],
+) -> None:
+    """Shrink a checkpoint to what the repository can carry: 16-bit, still with its optimiser, for `fit --begin`."""
+    checkpoint.save(out, checkpoint.load(source, fit.Settings.rate), compact=True)
 
 
 @app.command("sheet")

@@ -1,4 +1,4 @@
-"""The paper's losses (002, Eq. 4-8), the classifier's, and three that speed up a short training; means over the batch."""
+"""The paper's losses (002, Eq. 4-8), the classifier's, and three that speed up a short training; batch means."""
 
 from dataclasses import dataclass
 
@@ -64,7 +64,7 @@ def coarse(target: Tensor, restored: Tensor, cell: int = 16) -> Tensor:
 
 
 def detail(target: Tensor, restored: Tensor, cell: int = 5) -> Tensor:
-    """L1 between what is finer than `cell` pixels (odd): noise, blocks and edges, which an error of colour drowns out."""
+    """L1 between what is finer than `cell` pixels (odd): noise, blocks and edges, drowned out by colour otherwise."""
 
     def fine(image: Tensor) -> Tensor:
         return image - functional.avg_pool2d(image, cell, 1, cell // 2, count_include_pad=False)
@@ -82,9 +82,9 @@ class Weights:
     style: float = 0.0
     dice: float = 0.1
     classifier: float = 0.1
-    log_error: float = 0.03
+    log_error: float = 0.08
     coarse: float = 0.5
-    detail: float = 1.5
+    detail: float = 4.0
 
 
 PAPER = Weights(1.0, 1.0, 0.04, 4e-5, 1.0, 1.0, 0.0, 0.0, 0.0)

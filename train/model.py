@@ -10,6 +10,9 @@ ReLU alone, no normalisation: what ONNX Runtime fuses into an int8 convolution.
 import torch
 from torch import Tensor, nn
 
+SURE = (0.5, 0.9)
+"""Likeliest distortion's probability up to which a picture stays as it is, and from which it is fully restored."""
+
 
 def pooling_matrix(outputs: int, inputs: int) -> Tensor:
     """Area-average resampling from `inputs` to `outputs` samples as a matrix (outputs×inputs, rows sum to one)."""
@@ -129,11 +132,19 @@ class FRRNet(nn.Module):
         return 4 * self.stem_stride
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        restored, mask, distortion = self.logits(image)
-        return restored.clamp(0, 1), mask.sigmoid(), distortion.sigmoid()
+        change, mask, distortion = self.change(image)
+        probabilities = distortion.sigmoid()
+        doubt, certainty = SURE
+        gate = ((probabilities.amax(1) - doubt) / (certainty - doubt)).clamp(0, 1)
+        return (image + gate[:, None, None, None] * change).clamp(0, 1), mask.sigmoid(), probabilities
 
     def logits(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """As forward, but restored not yet clipped, and mask and distortion before their sigmoid (for the losses)."""
+        """As forward, but ungated, not clipped, and mask and distortion before their sigmoid: for the losses."""
+        change, mask, distortion = self.change(image)
+        return image + change, mask, distortion
+
+    def change(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What is added to the picture (N×3×S×S), and the mask and the distortion before their sigmoid."""
         mean = image.mean((2, 3), keepdim=True)
         deviation = ((image - mean).square().mean((2, 3), keepdim=True) + 1e-4).sqrt()
         normalised = ((image - mean) / deviation).to(self.residual.weight.dtype)
@@ -147,8 +158,7 @@ class FRRNet(nn.Module):
         residual = self.shuffle(self.residual(level1)).float()
         mask = self.shuffle(self.mask(level1)).float()
         affine = self.view.affine(embedding).float().view(-1, 3, 4)
-        colour = image + apply_colour(affine, image)
-        return colour + residual, mask, self.view.classifier(embedding).float()
+        return apply_colour(affine, image) + residual, mask, self.view.classifier(embedding).float()
 
 
 def apply_colour(affine: Tensor, image: Tensor) -> Tensor:

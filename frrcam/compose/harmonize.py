@@ -16,8 +16,8 @@ RAMP = 1 / 8
 LIGHT_LIMIT, COLOUR_LIMIT = 70.0, 32.0
 """Levels towards which the mean change of a face's light, and of its colour (norm over B, G, R), is bent."""
 
-CELL = 8
-"""Pixels of the crop in one cell of the coarse part."""
+CELL, LEAST_CELLS = 8, 24
+"""Pixels of the crop in one cell of the coarse part, and cells along a side at the least."""
 
 _LUMA = np.array([0.114, 0.587, 0.299], np.float32)
 """BT.601 weights of B, G and R."""
@@ -30,7 +30,7 @@ def harmonize(change: Change, mask: Mask) -> Change:
     limit · tanh(mean / limit): a small correction is kept whole, a large one comes as far as looks natural.
     """
     side = mask.shape[0]
-    cells = max(round(side / CELL), 4)
+    cells = max(round(side / CELL), LEAST_CELLS)
     weight = np.asarray(cv2.resize(mask, (cells, cells), interpolation=cv2.INTER_AREA), np.float32)
     total = float(weight.sum())
     if total <= 0.0:

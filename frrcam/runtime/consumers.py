@@ -53,7 +53,7 @@ def open_consumers(
     *,
     wait: Callable[[float], object] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
-) -> Consumers:
+) -> "ClientEvents | Openers | AlwaysWatched":
     """The best that this machine can tell about the readers of `node`, e.g. /dev/video10; always something.
 
     `wait(seconds)` may come back early, as an Event's does when it is time to stop.
@@ -108,7 +108,7 @@ class Openers(Closing):
     Sees what /proc shows to this user: not the programs of others.
     """
 
-    how = "who has it open is looked at; v4l2loopback 0.13 or later would tell"
+    how = "who has it open is looked at, since v4l2loopback does not tell"
 
     def __init__(self, node: str, system: System, wait: Callable[[float], object], clock: Callable[[], float]) -> None:
         self._node, self._system, self._wait, self._clock = node, system, wait, clock

@@ -66,7 +66,7 @@ class Daemon:
         self._stop = threading.Event()
         self._loaded = threading.Event()
         self._mailbox = Mailbox()
-        self._source_name, self._sink_info, self._size, self._fps = source.info.name, sink.info, size, fps
+        self._source_name, self._size, self._fps = source.info.name, size, fps
         self._capture = Capture(source, reopen_source, self._mailbox, self.notices, clock, self._stop.wait)
         self.live = Live(
             sink, reopen_sink, size, fps, self.settings, self.notices, clock, preview=preview, metrics=self.metrics
@@ -164,7 +164,7 @@ class Daemon:
         return Status(
             state=self._state(),
             camera=self._source_name,
-            output=f"{self._sink_info.name} ({self._sink_info.where})",
+            output=f"{self.live.sink_info.name} ({self.live.sink_info.where})",
             size=self._size,
             fps=measure.rate(records),
             period_ms=round(1000 / self._fps, 2),

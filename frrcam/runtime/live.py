@@ -88,6 +88,8 @@ class Live:
         """The newest picture published."""
         self.before: Image | None = None
         """The picture that it was made from."""
+        self.sink_info = sink.info
+        """The newest sink, lost or not: opened again, it may be under another number."""
         self.metrics = metrics or Metrics()
         self._sink: Sink | None = sink
         self._reopen_sink, self._size, self._fps = reopen_sink, size, fps
@@ -125,8 +127,9 @@ class Live:
         if now - self._last_seen < max(HELD_AFTER_S, 3 / self._fps) or now - self._last_sent < HELD_EVERY_S:
             return
         frame = self._served or self._waiting(now)
-        self._notices.raise_("camera", f"{frame.source}: no pictures for {now - self._last_seen:.0f} s; waiting for it")
-        if self._held is None:
+        if self._held is None:  # said at its beginning only: later it might be just over, and nobody would take it back
+            gone = now - self._last_seen
+            self._notices.raise_("camera", f"{frame.source}: no pictures for {gone:.0f} s; waiting for it")
             image = self.last if self.last is not None else frame.image
             self._held = with_notice(image, "Camera is not answering - reconnecting")
         self._publish(self._held, frame, None)
@@ -242,4 +245,5 @@ class Live:
             self._notices.raise_("sink", one_line(error))
             self._sink_retry.failed(self._clock())
             return False
+        self.sink_info = self._sink.info
         return True

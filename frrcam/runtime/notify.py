@@ -38,7 +38,9 @@ class Notifier(Protocol):
         """Lets go of the socket. Idempotent."""
 
 
-def open_notifier(environment: Mapping[str, str] | None = None, pid: int | None = None) -> Notifier:
+def open_notifier(
+    environment: Mapping[str, str] | None = None, pid: int | None = None
+) -> "SystemdNotifier | NullNotifier":
     """For the manager that started this process; one that says nothing where none did, or in a way we cannot answer."""
     environment = os.environ if environment is None else environment
     address = environment.get("NOTIFY_SOCKET", "")

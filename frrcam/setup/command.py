@@ -75,7 +75,8 @@ def _install(options: SetupOptions, say: Say, machine: Machine) -> None:
     changes = _writing(wanted, elsewhere is not None, system)
     task = module.plan(wanted, elsewhere, system)
     _show(changes, task, options, say)
-    if elsewhere and wanted.label not in elsewhere[1]:
+    lasting = elsewhere is None or wanted.label in elsewhere[1]
+    if elsewhere and not lasting:
         path, given = elsewhere
         say(f"{path} sets v4l2loopback up already, and only one file can: for {wanted.label} after a boot, let it say")
         say(f"    {module.merged_options(given, wanted)}")
@@ -85,15 +86,17 @@ def _install(options: SetupOptions, say: Say, machine: Machine) -> None:
         if not machine.root:
             _as_root(wanted, changes, task, options, say, machine)
             return
+        # first what may be refused: in use, Secure Boot; then no file speaks of a camera that is not there
+        module.carry_out(task, wanted, elsewhere is not None, system, machine.run)
         for change in changes:
             files.apply(change, system)
         _udev(machine)
-        module.carry_out(task, wanted, elsewhere is not None, system, machine.run)
     if task.todo != "advise":
         node = next((camera.node for camera in list_virtual_cameras(system) if camera.label == wanted.label), None)
         if node is None:
             raise SinkUnusable(f"v4l2loopback is loaded and {wanted.label} is not there; see: frrcam doctor")
-        say(f"{wanted.label} is {node}, and will be after every boot; now: frrcam start")
+        when = "and will be after every boot" if lasting else "and after a boot with the line above"
+        say(f"{wanted.label} is {node}, {when}; now: frrcam start")
 
 
 def _remove(options: SetupOptions, say: Say, machine: Machine) -> None:
@@ -123,21 +126,22 @@ def _remove(options: SetupOptions, say: Say, machine: Machine) -> None:
 
 def _wanted(options: SetupOptions, system: System) -> Wanted:
     """The label and number asked for, else those of the files that are there, else the usual ones."""
-    label = options.label if options.label is not None else _before(UDEV, r'ATTR\{name\}=="([^"]*)"', system) or LABEL
+    formerly = _before(UDEV, r'ATTR\{name\}=="([^"]*)"', system)
+    label = options.label if options.label is not None else formerly or LABEL
     # a comma would begin the next device's label, a quote end the parameter; the kernel keeps 31 bytes
     if not re.fullmatch(r"[\w .()+-]{1,31}", label, re.ASCII) or label != label.strip():
         raise UsageError(f'label "{label}" cannot be: 1 to 31 letters, digits, spaces or ._()+- (no quotes, no commas)')
     number = options.number
     if number is None:
-        there = (camera.node for camera in list_virtual_cameras(system) if camera.label == label)
+        there = (camera.node for camera in list_virtual_cameras(system) if camera.label in (label, formerly))
         kept = next(there, "").removeprefix("/dev/video") or _before(MODPROBE, r"video_nr=(\d+)", system)
-        return Wanted(label, int(kept) if kept else _free(system))
+        number = int(kept) if kept else _free(system)
     if not 0 <= number <= LAST_NUMBER:
         raise UsageError(f"video number {number} cannot be: 0 to {LAST_NUMBER}")
     for node in sysfs.nodes(system):
-        if node.number == number and node.name != label:
+        if node.number == number and node.name not in (label, formerly):
             raise UsageError(f'/dev/video{number} is "{node.name}"; choose another number, or leave --video-nr out')
-    return Wanted(label, number)
+    return Wanted(label, number, formerly or label)
 
 
 def _before(path: str, pattern: str, system: System) -> str | None:

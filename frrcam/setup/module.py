@@ -55,6 +55,16 @@ class Wanted:
     label: str
     number: int
     """N of /dev/videoN."""
+    formerly: str
+    """The label that it was set up with before; the same where there was none."""
+
+    def owns(self, camera: VirtualCamera) -> bool:
+        """True if that is the wanted camera, or what is to make way for it."""
+        return camera.label in (self.label, self.formerly)
+
+    @property
+    def node(self) -> str:
+        return f"/dev/video{self.number}"
 
     @property
     def parameters(self) -> list[str]:
@@ -103,38 +113,35 @@ def merged_options(options: str, wanted: Wanted) -> str:
 
 def plan(wanted: Wanted, elsewhere: tuple[str, str] | None, system: System) -> Task:
     """What makes the camera be there now, by what is loaded."""
-    cameras = list_virtual_cameras(system)
-    mine = [camera for camera in cameras if camera.label == wanted.label]
-    others = [camera for camera in cameras if camera.label != wanted.label]
-    if mine and _usable(mine[0]):
-        return Task("nothing", f"{wanted.label} is there already ({mine[0].node})")
+    mine, others = _sorted(wanted, system)
+    if len(mine) == 1 and (mine[0].label, mine[0].node) == (wanted.label, wanted.node) and _usable(mine[0]):
+        return Task("nothing", f"{wanted.label} is there already ({wanted.node})")
     if sysfs.module(system=system) is None:
-        return Task("load", f"load the kernel module v4l2loopback: {wanted.label} as /dev/video{wanted.number}")
+        return Task("load", f"load the kernel module v4l2loopback: {wanted.label} as {wanted.node}")
     if not others and elsewhere is None:
-        return Task("reload", f"load v4l2loopback anew: {wanted.label} as /dev/video{wanted.number}")
+        return Task("reload", f"load v4l2loopback anew: {wanted.label} as {wanted.node}")
+    if _dynamic(system) and mine:
+        return Task("replace", f"replace {_names(mine)} by {wanted.label} as {wanted.node}")
     if _dynamic(system):
-        verb: Todo = "replace" if mine else "add"
-        return Task(verb, f"{verb} {wanted.label} as /dev/video{wanted.number} beside {_names(others)}")
-    version = _version_text(system)
+        return Task("add", f"add {wanted.label} as {wanted.node} beside {_names(others)}")
     line = shlex.join(["sudo", "modprobe", "v4l2loopback", *wanted.parameters])
     return Task(
         "advise",
-        f"v4l2loopback {version} is loaded with {_names(others)} and cannot get another camera while it is loaded "
-        f"(0.13 and later can); close what uses it, then: sudo modprobe -r v4l2loopback && {line}",
+        f"v4l2loopback {_version_text(system)} is loaded with {_names([*mine, *others])} and cannot get another camera "
+        f"while it is (0.13 and later can); close what uses it, then: sudo modprobe -r v4l2loopback && {line}",
     )
 
 
 def plan_removal(wanted: Wanted, system: System) -> Task:
     """What takes the camera away now."""
-    cameras = list_virtual_cameras(system)
-    if not any(camera.label == wanted.label for camera in cameras):
+    mine, others = _sorted(wanted, system)
+    if not mine:
         return Task("nothing", f"{wanted.label} is not there")
-    others = [camera for camera in cameras if camera.label != wanted.label]
     if not others:
         return Task("unload", "unload the kernel module v4l2loopback")
     if _dynamic(system):
-        return Task("delete", f"delete {wanted.label}, leaving {_names(others)}")
-    return Task("advise", f"{wanted.label} goes at the next boot: v4l2loopback is loaded for {_names(others)} too")
+        return Task("delete", f"delete {_names(mine)}, leaving {_names(others)}")
+    return Task("advise", f"{_names(mine)} goes at the next boot: v4l2loopback is loaded for {_names(others)} too")
 
 
 def carry_out(task: Task, wanted: Wanted, elsewhere: bool, system: System, run: Runner) -> None:
@@ -205,14 +212,13 @@ def refusal(ran: Ran, system: System) -> SinkError:
 
 def _add(wanted: Wanted, system: System) -> None:
     config = CONFIG.pack(wanted.number, 0, wanted.label.encode(), 0, 0, 0, 0, 2, 0, 0, 0)
-    _control(system, CTL_ADD, bytearray(config), f"{wanted.label} cannot be added as /dev/video{wanted.number}")
+    _control(system, CTL_ADD, bytearray(config), f"{wanted.label} cannot be added as {wanted.node}")
 
 
 def _delete(wanted: Wanted, system: System) -> None:
-    for camera in list_virtual_cameras(system):
-        if camera.label == wanted.label:
-            number = int(camera.node.removeprefix("/dev/video"))
-            _control(system, CTL_REMOVE, number, f"{wanted.label} ({camera.node}) cannot be deleted")
+    for camera in _sorted(wanted, system)[0]:
+        number = int(camera.node.removeprefix("/dev/video"))
+        _control(system, CTL_REMOVE, number, f"{camera.label} ({camera.node}) cannot be deleted")
 
 
 def _control(system: System, request: int, argument: bytearray | int, failure: str) -> None:
@@ -225,6 +231,12 @@ def _control(system: System, request: int, argument: bytearray | int, failure: s
         if error.errno == errno.EEXIST:
             raise SinkUnusable(f"{failure}: the number is taken; choose another with --video-nr") from error
         raise SinkUnusable(f"{failure}: {os.strerror(error.errno or 0)}") from error
+
+
+def _sorted(wanted: Wanted, system: System) -> tuple[list[VirtualCamera], list[VirtualCamera]]:
+    """(what the wanted camera is or replaces, the cameras of others)."""
+    cameras = list_virtual_cameras(system)
+    return [camera for camera in cameras if wanted.owns(camera)], [each for each in cameras if not wanted.owns(each)]
 
 
 def _usable(camera: VirtualCamera) -> bool:

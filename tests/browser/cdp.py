@@ -121,11 +121,11 @@ class Page:
 
 
 @contextlib.asynccontextmanager
-async def browse(profile: Path) -> AsyncIterator[Page]:
+async def browse(profile: Path, *flags: str) -> AsyncIterator[Page]:
     """A new browser with an empty profile and one tab."""
     path = find_chromium()
     assert path is not None
-    command = [path, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
+    command = [path, *FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True, text=True) as browser:
         try:
             address = await asyncio.wait_for(asyncio.to_thread(_devtools, browser), 30)

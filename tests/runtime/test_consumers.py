@@ -95,8 +95,8 @@ def events(system: System, module: Module) -> ClientEvents:
 def test_the_requests_are_the_kernels() -> None:
     assert CLIENT_USAGE == 0x10E0_0001
     assert v4l2.VIDIOC_SUBSCRIBE_EVENT == 0x4020_565A
-    size = 136 if struct.calcsize("P") == 8 else 128
-    assert v4l2.VIDIOC_DQEVENT == 0x8000_5659 | size << 16
+    dequeue = 0x8088_5659 if struct.calcsize("P") == 8 else 0x8080_5659
+    assert {v4l2.VIDIOC_DQEVENT} == {dequeue}
 
 
 def test_waits_for_what_is_urgent_and_wakes_for_a_fault() -> None:

@@ -45,7 +45,7 @@ def manager(address: str) -> Iterator[Manager]:
 
 
 def test_speaks_the_protocol(address: str, manager: Manager) -> None:
-    with open_notifier({"NOTIFY_SOCKET": address}) as notifier:  # type: ignore[attr-defined]
+    with open_notifier({"NOTIFY_SOCKET": address}) as notifier:
         notifier.ready()
         notifier.status("running:\n 30 fps ")
         notifier.alive()

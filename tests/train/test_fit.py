@@ -87,6 +87,17 @@ def test_a_new_network_nearly_answers_with_its_input() -> None:
     assert distortion.shape == (2, 3)
 
 
+def test_a_picture_with_nothing_wrong_is_left_alone() -> None:
+    network = FRRNet(width=2, depth=1).requires_grad_(False)
+    image = torch.rand(1, 3, 32, 32)
+    torch.nn.init.constant_(network.view.affine.weight, 1)
+    torch.nn.init.constant_(network.view.affine.bias, 1)
+    torch.nn.init.zeros_(network.view.classifier.weight)
+    for logit, same in ((-5.0, True), (0.0, True), (5.0, False)):
+        torch.nn.init.constant_(network.view.classifier.bias, logit)
+        assert torch.equal(network(image)[0], image) is same
+
+
 def test_one_network_takes_every_size() -> None:
     network = FRRNet(width=2, depth=1, stem_stride=4)
     for size in (48, 96, 176):

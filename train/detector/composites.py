@@ -19,7 +19,7 @@ SMALLEST = 7.0
 """Height in px of the smallest box that counts; what ends up smaller is ignored."""
 POSITIVE, IGNORED = 0.7, 0.5
 """A face with this share of its box in the frame must be found; between the two it is ignored; below, no face."""
-CROWD = np.array((0.13, 0.45, 0.17, 0.10, 0.07, 0.04, 0.04))
+CROWD = np.array((0.14, 0.30, 0.20, 0.13, 0.10, 0.07, 0.06))
 """How often a frame has 0 to 6 faces."""
 
 
@@ -86,7 +86,7 @@ class Composer:
         if random.random() < 0.06:
             self._portrait(scene, random)
         else:
-            for _ in range(int(random.random() < 0.2) * int(random.integers(1, 4))):
+            for _ in range(int(random.random() < 0.3) * int(random.integers(1, 4))):
                 self._fragment(scene, random)
             if random.random() < 0.1:
                 self._imposter(scene, random)
@@ -172,7 +172,7 @@ class Composer:
         side = picture.shape[0]
         width, height = ((box[2:] - box[:2]) * side * random.uniform(0.15, 0.38, 2)).astype(int)
         x, y = (int(random.integers(0, side - length)) for length in (width, height))
-        if random.random() < 0.4:  # astride the face's edge: ears, and what hangs from them
+        if random.random() < 0.5:  # astride the face's edge: ears, and what hangs from them
             x = int(np.clip(box[random.choice((0, 2))] * side - width / 2, 0, side - width))
         scale = float(np.exp(random.uniform(np.log(0.3), np.log(2.5))))
         piece = picture[y : y + height, x : x + width]

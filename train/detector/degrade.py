@@ -76,8 +76,8 @@ def compress(image: Image, random: Random) -> Image:
 
 
 def degrade(image: Image, random: Random) -> Image:
-    """A random chain of the above, in the order in which a camera applies them; a tenth of the frames stay clean."""
-    if random.random() < 0.1:
+    """A random chain of the above, in the order in which a camera applies them; a third of the frames stay clean."""
+    if random.random() < 0.33:
         return image
     for chance, step in ((0.3, relight), (0.75, expose), (0.2, shrink), (0.3, blur), (0.4, noise), (0.35, compress)):
         if random.random() < chance:

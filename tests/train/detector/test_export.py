@@ -9,7 +9,7 @@ from insightface.model_zoo.scrfd import SCRFD
 
 from train.detector.anchors import decode_boxes, decode_points, make_anchors
 from train.detector.evaluate import InsightFaceDetector
-from train.detector.export import INPUT, OUTPUTS, export, quantise
+from train.detector.export import INPUT, OUTPUTS, Deployed, export, quantise
 from train.detector.fit import to_tensor
 from train.detector.network import Architecture, FaceDetector, multiply_adds
 
@@ -30,7 +30,7 @@ def network() -> FaceDetector:
 @pytest.fixture(scope="module")
 def model_file(network: FaceDetector, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("export") / "tiny.onnx"
-    export(network, path)
+    export(network, path, calibration=(0.0, 0.0, 0.0))
     assert list(path.parent.iterdir()) == [path]
     return path
 
@@ -96,3 +96,11 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_the_default_network_is_as_small_as_it_says() -> None:
     assert multiply_adds(FaceDetector(), 320, 320) == pytest.approx(0.39e9, rel=0.02)
+
+
+def test_calibration_shifts_the_scores_of_its_stride_alone(network: FaceDetector) -> None:
+    image = to_tensor([picture(64, 96)])
+    plain, shifted = (Deployed(network, shift)(image) for shift in ((0.0, 0.0, 0.0), (-1.0, 0.0, 0.0)))
+    torch.testing.assert_close(plain[0].logit() - 1, shifted[0].logit(), atol=1e-3, rtol=1e-3)
+    for one, other in zip(plain[1:], shifted[1:], strict=True):
+        torch.testing.assert_close(one, other)
