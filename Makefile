@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-train test-browser check figures clean
+.PHONY: run test test-train test-browser test-vm check figures clean
 
 run: $(VENV)/run.stamp
 	@mkdir -p out
@@ -20,6 +20,10 @@ test-train: $(VENV)/dev.stamp
 
 test-browser: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -m browser
+
+# A User-Mode Linux with real v4l2loopback and vivid: docs/vm.md.
+test-vm: $(VENV)/dev.stamp
+	tests/vm/run.sh $(or $(FRRCAM_VM_PYTHON),$(BIN)/python) -m pytest -p no:cacheprovider -m vm tests/vm $(ARGS)
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
