@@ -28,6 +28,9 @@ app = typer.Typer(
 models_app = typer.Typer(no_args_is_help=False, invoke_without_command=True)
 app.add_typer(models_app, name="models", help="The networks in weights/, with figures and licences.")
 
+service_app = typer.Typer(no_args_is_help=False, invoke_without_command=True)
+app.add_typer(service_app, name="service", help="frrcam as a service of your own systemd: there after every login.")
+
 out, err = Console(), Console(stderr=True, highlight=False, soft_wrap=True)
 
 Device = Annotated[
@@ -272,6 +275,91 @@ def status(as_json: Json = False) -> None:
         out.print(summary(answer), markup=False)
         for notice in answer.notices:
             out.print(f"  {notice.text}", markup=False)
+
+
+@app.command()
+def setup(
+    remove: Annotated[bool, typer.Option("--remove", help="Undo all of it.")] = False,
+    label: Annotated[
+        str | None, typer.Option("--label", help='What meeting programs list; default "FRR Camera".')
+    ] = None,
+    video_nr: Annotated[int | None, typer.Option("--video-nr", help="N of /dev/videoN; default: free from 40.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
+    shown: Annotated[bool, typer.Option("--shown", hidden=True)] = False,
+) -> None:
+    """Make the virtual camera on Linux, now and for every boot: three files under /etc, and the kernel module.
+
+    Shows each change first and asks for root only for that; `--remove` undoes all of it.
+    """
+    from frrcam.setup import SetupOptions
+    from frrcam.setup import setup as run
+
+    try:
+        run(SetupOptions(label, video_nr, remove, dry_run, shown), say)
+    except FrrcamError as error:
+        fail(error)
+
+
+@service_app.callback()
+def service(context: typer.Context) -> None:
+    """The service; by itself, how it is."""
+    if not context.invoked_subcommand:
+        service_status()
+
+
+@service_app.command("install")
+def service_install() -> None:
+    """Start frrcam now and after every login. It reads config.toml."""
+    from frrcam.service import install
+
+    try:
+        install(say)
+    except FrrcamError as error:
+        fail(error)
+
+
+@service_app.command("remove")
+def service_remove() -> None:
+    """Stop it, and take the unit away."""
+    from frrcam.service import remove
+
+    try:
+        remove(say)
+    except FrrcamError as error:
+        fail(error)
+
+
+@service_app.command("status")
+def service_status(as_json: Json = False) -> None:
+    """What systemd says of it, and the daemon of itself. Exit code 1 unless it runs."""
+    from frrcam.service import status
+    from frrcam.start import summary
+
+    try:
+        answer = status()
+    except FrrcamError as error:
+        fail(error)
+    if as_json:
+        print_json(answer.as_json())
+    else:
+        out.print(str(answer), markup=False)
+        if answer.daemon:
+            out.print(summary(answer.daemon), markup=False)
+    raise typer.Exit(0 if answer.active else 1)
+
+
+@service_app.command("logs")
+def service_logs(
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, max=100_000, help="How many, to begin with.")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+) -> None:
+    """What it has said."""
+    from frrcam.service import logs
+
+    try:
+        logs(lines, follow)
+    except FrrcamError as error:
+        fail(error)
 
 
 @models_app.callback()

@@ -1,6 +1,7 @@
 """`frrcam start`: from settings to a running daemon, with the embedded default wherever a device is missing."""
 
 import json
+import os
 import signal
 import sys
 import threading
@@ -20,10 +21,12 @@ from frrcam.control.settings import LiveSettings, LiveValue
 from frrcam.control.status import Status
 from frrcam.errors import SinkError, SinkNotFound, SinkUnusable, SourceError
 from frrcam.frame import Image
+from frrcam.runtime.consumers import open_consumers
 from frrcam.runtime.daemon import Daemon, EngineLoader
 from frrcam.runtime.engine import check_models, load_engine
 from frrcam.runtime.live import Engine
 from frrcam.runtime.notices import Notices
+from frrcam.runtime.notify import open_notifier
 from frrcam.sinks import open_sink
 from frrcam.sinks.base import Sink, SinkFactory
 from frrcam.sinks.preview import PreviewSink
@@ -55,6 +58,9 @@ class StartOptions:
     """Write the last before | after here when it stops."""
     as_json: bool = False
     """A status line of JSON on stdout every second."""
+    service: bool = "NOTIFY_SOCKET" in os.environ
+    """systemd runs it: nobody reads along, so no stand-in serves for a missing device (systemd tries again), and the
+    page's address with its secret stays out of the journal, which others may read."""
 
 
 def start(settings: Settings, options: StartOptions, say: Say, openers: Openers = Openers()) -> int:
@@ -67,12 +73,12 @@ def start(settings: Settings, options: StartOptions, say: Say, openers: Openers 
         check_snapshot(options.snapshot)
     notices = Notices(time.time, say)
     with ExitStack() as stack:
-        source, reopen_source = choose_source(settings, say, openers)
+        source, reopen_source = choose_source(settings, say, openers, stand_in=not options.service)
         stack.callback(source.close)
         size = settings.camera.size or (source.info.width, source.info.height)
         fps = settings.camera.fps or source.info.fps or DEFAULT_FPS
         preview = stack.enter_context(PreviewSink())
-        sink, reopen_sink = choose_sink(settings, size, fps, preview, say, openers)
+        sink, reopen_sink = choose_sink(settings, size, fps, preview, say, openers, stand_in=not options.service)
         stack.callback(sink.close)
         restore = settings.restore
         live = LiveSettings(
@@ -81,6 +87,8 @@ def start(settings: Settings, options: StartOptions, say: Say, openers: Openers 
         load: EngineLoader = lambda period: openers.engine(settings, period, notices)  # noqa: E731
         if settings.names_network:
             load = loaded(load(1 / fps))
+        notifier = open_notifier()
+        stack.callback(notifier.close)
         daemon = Daemon(
             source,
             reopen_source,
@@ -92,12 +100,16 @@ def start(settings: Settings, options: StartOptions, say: Say, openers: Openers 
             settings=live,
             preview=None if sink is preview else preview,
             notices=notices,
+            watch=None if options.frames is not None else open_consumers,
+            viewers=lambda: server.watchers > 0,
+            notifier=notifier,
         )
         server = stack.enter_context(
             ControlServer(preview, daemon.status, live, port=settings.control.port, announce_at=control_path())
         )
         say(f"{source.info.name} {size[0]}x{size[1]} at {fps:g} fps → {sink.info.name} ({sink.info.where})")
-        say(f"live picture, before and after: {server.url}")
+        if not options.service:
+            say(f"live picture, before and after: {server.url}")
         stack.enter_context(StatusLine(daemon.status, options.as_json))
         with Signals(daemon.stop):
             # a bounded run is a demonstration or a test: every picture of it is to be an enhanced one
@@ -109,7 +121,9 @@ def start(settings: Settings, options: StartOptions, say: Say, openers: Openers 
         return published
 
 
-def choose_source(settings: Settings, say: Say, openers: Openers) -> tuple[Source, SourceFactory]:
+def choose_source(
+    settings: Settings, say: Say, openers: Openers, *, stand_in: bool = True
+) -> tuple[Source, SourceFactory]:
     """The source that is asked for, or the first camera, or the demo; and how to open the same one again."""
     camera = settings.camera
     output = settings.output.output or ""
@@ -124,6 +138,8 @@ def choose_source(settings: Settings, say: Say, openers: Openers) -> tuple[Sourc
         try:
             source = openers.source(None, None, camera.size, camera.fps)
         except SourceError as error:
+            if not stand_in:
+                raise
             say(f"no camera ({error}); showing the demo")
             factory: SourceFactory = lambda: openers.source(None, "demo", camera.size, camera.fps)  # noqa: E731
             return factory(), factory
@@ -132,7 +148,14 @@ def choose_source(settings: Settings, say: Say, openers: Openers) -> tuple[Sourc
 
 
 def choose_sink(
-    settings: Settings, size: tuple[int, int], fps: float, preview: PreviewSink, say: Say, openers: Openers
+    settings: Settings,
+    size: tuple[int, int],
+    fps: float,
+    preview: PreviewSink,
+    say: Say,
+    openers: Openers,
+    *,
+    stand_in: bool = True,
 ) -> tuple[Sink, SinkFactory]:
     """The output that is asked for, or the virtual camera, or the preview page alone; and how to open it again."""
     output, label = settings.output.output, settings.output.label
@@ -145,7 +168,7 @@ def choose_sink(
     try:
         return factory(*size, fps), factory
     except SinkError as error:
-        if output is not None:
+        if output is not None or not stand_in:
             raise
         say(f"no virtual camera ({error}); showing the preview page instead")
         return preview, lambda *_: preview

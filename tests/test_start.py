@@ -100,6 +100,14 @@ def test_a_virtual_camera_asked_for_and_missing_is_an_error() -> None:
         choose_sink(settings, (96, 64), 30.0, PreviewSink(), print, World(virtual_camera=False).openers)
 
 
+def test_a_service_takes_no_stand_ins() -> None:
+    nothing = World(camera=False, virtual_camera=False).openers
+    with pytest.raises(SourceNotFound):
+        choose_source(load_settings(), print, nothing, stand_in=False)
+    with pytest.raises(SinkNotFound):
+        choose_sink(load_settings(), (96, 64), 30.0, PreviewSink(), print, nothing, stand_in=False)
+
+
 @pytest.mark.parametrize(("name", "error"), [("a.txt", SinkUnusable), ("nowhere/a.png", SinkNotFound)])
 def test_a_snapshot_that_cannot_be_written_is_known_at_the_start(
     tmp_path: Path, name: str, error: type[Exception]

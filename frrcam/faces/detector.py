@@ -59,9 +59,9 @@ class InsightFaceDetector:
         )
         if not len(boxes):
             return []
-        # pixel centres: x = (x_small + 0.5) · ratio − 0.5
-        corners = (boxes[:, :4].reshape(-1, 2, 2) + 0.5) * ratio - 0.5
-        points = ((points + 0.5) * ratio - 0.5).astype(np.float32)
+        # the networks of this layout are trained to answer in plainly scaled coordinates, not in pixel centres
+        corners = boxes[:, :4].reshape(-1, 2, 2) * ratio
+        points = (points * ratio).astype(np.float32)
         usable = np.isfinite(corners).all(axis=(1, 2)) & np.isfinite(points).all(axis=(1, 2))
         areas = np.prod(corners[:, 1] - corners[:, 0], axis=1)
         return [

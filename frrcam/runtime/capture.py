@@ -13,6 +13,8 @@ BACKOFF_S = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Seconds before each attempt to re-open; the last one repeats."""
 STEADY_S = 5.0
 """Seconds of pictures after which the next loss is a new one: a camera that flaps is not re-opened without pause."""
+REST_S = 2.0
+"""Seconds at the most for which a resting capture does not look whether it is time to stop."""
 BEHIND_S = 1.0
 """Seconds that a file may fall behind before its clock starts anew (a suspend, a disk asleep) instead of racing."""
 
@@ -37,6 +39,8 @@ class Capture:
         self._clock, self._wait = clock, wait
         self._lock = threading.Lock()
         self._index = self._attempt = 0
+        self._wanted, self._woken = threading.Event(), False
+        self._wanted.set()
         self.read_s = 0.0
         """Seconds that the last read took; of a live source, the wait for the world included."""
         self.live = opened.info.live
@@ -45,12 +49,26 @@ class Capture:
         """Reads until stopped or the end of a file, then closes source and mailbox, whatever happens."""
         try:
             while not self._wait(0):
+                if not self._wanted.wait(REST_S):
+                    continue
                 source = self._source or self._open_again()
                 if source is None or self._play(source):
                     return
         finally:
             self.close()
             self._mailbox.close()
+
+    def rest(self) -> None:
+        """Lets go of the source until wake(): nobody watches, and its lamp is to go out. From any thread."""
+        if self._wanted.is_set():
+            self._wanted.clear()
+            self.close()
+
+    def wake(self) -> None:
+        """Opens it again, at once; or lets a resting capture see that it is time to stop. From any thread."""
+        if not self._wanted.is_set():
+            self._attempt, self._woken = 0, True
+            self._wanted.set()
 
     def close(self) -> None:
         """Lets go of the source. Idempotent, and from any thread: closing is what wakes a read() that hangs."""
@@ -68,6 +86,8 @@ class Capture:
         started: float | None = None
         try:
             while not self._wait(0):
+                if not self._wanted.is_set():
+                    return False
                 before = self._clock()
                 frame = source.read()
                 if frame is None:
@@ -86,15 +106,15 @@ class Capture:
                 self._index += 1
             return True
         except Exception as error:  # a broken driver may raise anything; the meeting goes on
-            if not self._wait(0):  # else it is our own closing that read() complains of
+            if self._wanted.is_set() and not self._wait(0):  # else it is our own closing that read() complains of
                 self._notices.raise_("camera", f"{one_line(error)}; trying to get {source.info.name} back")
             self.close()
             return False
 
     def _open_again(self) -> Source | None:
         """Tries until the source opens, or until it is time to stop: then None."""
-        while not self._wait(BACKOFF_S[min(self._attempt, len(BACKOFF_S) - 1)]):
-            self._attempt += 1
+        while not self._wait(0.0 if self._woken else BACKOFF_S[min(self._attempt, len(BACKOFF_S) - 1)]):
+            self._attempt, self._woken = self._attempt + 1, False
             try:
                 source = self._reopen()
             except Exception as error:  # SourceError, or whatever a driver raises while it settles
@@ -102,5 +122,7 @@ class Capture:
                 continue
             with self._lock:
                 self._source = source
+            if not self._wanted.is_set():  # nobody watches any more
+                self.close()
             return source
         return None

@@ -6,14 +6,17 @@ from collections.abc import Callable
 
 from frrcam.control.settings import LiveSettings
 from frrcam.control.status import NoticeLine, Status
-from frrcam.errors import FrrcamError
+from frrcam.errors import FrrcamError, SinkLost
 from frrcam.frame import Frame
 from frrcam.restore.session import one_line
 from frrcam.runtime import metrics as measure
 from frrcam.runtime.capture import Capture
+from frrcam.runtime.consumers import AlwaysWatched, Consumers, OnDemand
 from frrcam.runtime.live import Engine, Live
 from frrcam.runtime.mailbox import Mailbox
 from frrcam.runtime.notices import Notices
+from frrcam.runtime.notify import Notifier, NullNotifier, Watchdog
+from frrcam.runtime.suspend import SuspendWatch
 from frrcam.sinks.base import Sink, SinkFactory
 from frrcam.sources.base import Source, SourceFactory
 
@@ -24,6 +27,8 @@ LAST_JOIN_S = 0.2
 WAKE_S = 0.1
 """Seconds between looks at whether to stop."""
 LOAD_AGAIN_S = 30.0
+IDLE_S = 0.5
+"""Seconds between looks at whether to stop while nobody watches; somebody who begins to is noticed at once."""
 
 EngineLoader = Callable[[float], Engine]
 """Loads and warms everything for frames of the given period in seconds. Raises FrrcamError."""
@@ -51,8 +56,15 @@ class Daemon:
         notices: Notices | None = None,
         keep: int | None = 300,
         clock: Callable[[], float] = time.monotonic,
+        watch: Callable[[str], Consumers] | None = None,
+        viewers: Callable[[], bool] = lambda: False,
+        notifier: Notifier | None = None,
     ) -> None:
-        """`size` and `fps` are the published ones; `keep` is how many frame records the metrics hold (None: all)."""
+        """`size` and `fps` are the published ones; `keep` is how many frame records the metrics hold (None: all).
+
+        `watch` tells, from the sink's node, who reads it: the source runs only then, or while `viewers` says that
+        somebody looks at the page. None: it always runs.
+        """
         self.settings = settings or LiveSettings()
         self.notices = notices or Notices(time.time)
         self.metrics = measure.Metrics(keep)
@@ -66,6 +78,11 @@ class Daemon:
         self._stop = threading.Event()
         self._loaded = threading.Event()
         self._mailbox = Mailbox()
+        self._watch, self._viewers, self._notifier = watch, viewers, notifier or NullNotifier()
+        self._consumers: Consumers | None = None
+        self._demand, self._watchdog = OnDemand(clock), Watchdog(self._notifier.watchdog_s, clock)
+        self._suspend = SuspendWatch()
+        self._ready = False
         self._source_name, self._size, self._fps = source.info.name, size, fps
         self._capture = Capture(source, reopen_source, self._mailbox, self.notices, clock, self._stop.wait)
         self.live = Live(
@@ -89,7 +106,10 @@ class Daemon:
                 capture.start()
                 self._publish(frames, seconds)
         finally:
+            self._notifier.stopping()
             self._end(capture, loader)
+            if self._consumers is not None:
+                self._consumers.close()
         return self.metrics.published
 
     def stop(self) -> None:
@@ -103,6 +123,7 @@ class Daemon:
         """Leaves no device open and no thread behind; an interrupt on the way leaves threads that end by themselves."""
         self._stopping = True
         self._stop.set()
+        self._capture.wake()
         self._mailbox.close()
         try:
             self.live.close()
@@ -117,15 +138,59 @@ class Daemon:
     def _publish(self, frames: int | None, seconds: float | None) -> None:
         until = None if seconds is None else self._clock() + seconds
         while not self._stopping:
+            if not self._wanted():
+                self.live.idle()
+                self._tell()
+                continue
             ended = self._mailbox.closed  # asked first: the last frame may come between waiting and asking
             frame = self._mailbox.take(min(1 / self._fps, WAKE_S))
             if frame is None and ended:
                 return
             self._turn(frame)
+            self._tell()
             if frames is not None and self.metrics.published >= frames:
                 return
             if until is not None and self._clock() >= until:
                 return
+
+    def _wanted(self) -> bool:
+        """True while the source is to run. While it is not, this is where the daemon waits."""
+        if self._watch is None or not self._capture.live:
+            return True
+        if self.live.sink_lost and self._consumers is not None:
+            self._consumers.close()  # a descriptor of ours must not keep a device from going
+            self._consumers = None
+        watching = False
+        try:
+            if self._consumers is None and not self.live.sink_lost:
+                where = self.live.sink_info.where
+                self._consumers = self._watch(where) if where.startswith("/dev/") else AlwaysWatched()
+            if self._consumers is None:
+                self._stop.wait(IDLE_S)
+            else:
+                watching = self._consumers.watching(0 if self._demand.on else IDLE_S)
+        except SinkLost:  # publishing finds it too, and says so
+            self._stop.wait(WAKE_S)
+        if self._demand.update(watching or self._viewers()):
+            self._capture.wake()
+        else:
+            self._capture.rest()
+        return self._demand.on
+
+    def _tell(self) -> None:
+        """What systemd is to know after each turn; and the source anew after a suspend, which it may not survive."""
+        if self._suspend.slept() and self._demand.on and self._watch is not None:
+            self._capture.rest()  # _wanted() wakes it
+        if self.live.sink_lost or not self._demand.on:
+            self._watchdog.idle()
+        if self.live.published_since_asked():
+            self._watchdog.published()
+            if not self._ready:
+                self._ready = True
+                self._notifier.ready()
+        if self._watchdog.due():
+            self._notifier.alive()
+            self._notifier.status(self._state())
 
     def _turn(self, frame: Frame | None) -> None:
         try:
@@ -195,6 +260,8 @@ class Daemon:
         ):
             if key in active:
                 return state
+        if self._watch is not None and self._capture.live and not self._demand.on:
+            return "idle"
         return "running" if self.live.engine else "starting"
 
 

@@ -21,6 +21,8 @@ from frrcam.sinks.base import Sink, SinkFactory
 
 HELD_AFTER_S = 1.0
 """Seconds without a picture before the last one is published again, with a notice."""
+IDLE_EVERY_S = 2.0
+"""Seconds between placeholders while nobody watches."""
 HELD_EVERY_S = 0.09
 """Seconds between such pictures: ten a second, for the question comes once in a frame's time."""
 PROVEN_S = 1.0
@@ -97,9 +99,11 @@ class Live:
         self._enhance_retry, self._sink_retry = Retry(), Retry()
         self._served: Frame | None = None
         self._held: Image | None = None
+        self._placeholder: Image | None = None
         self._wanted = 0
         self._geometry: tuple[object, ...] = ()
         self._last_sent = self._last_seen = clock()
+        self._sent = False
 
     def serve(self, frame: Frame, read_s: float = 0.0) -> None:
         """Enhances and publishes one frame; `read_s`: seconds that capturing and decoding it took."""
@@ -119,7 +123,8 @@ class Live:
         if engine and outcome:
             engine.budget.observe(plan, stages, outcome.wanted, total, now)
         self._record(frame, plan, outcome, stages, total, now)
-        self.last, self.before, self._served, self._held, self._last_seen = image, frame.image, frame, None, now
+        self.last, self.before, self._served, self._last_seen = image, frame.image, frame, now
+        self._held = self._placeholder = None
 
     def hold(self) -> None:
         """Called when no frame has come: repeats the last picture, with a notice, so that no meeting sees it freeze."""
@@ -134,6 +139,20 @@ class Live:
             self._held = with_notice(image, "Camera is not answering - reconnecting")
         self._publish(self._held, frame, None)
 
+    def idle(self) -> None:
+        """Called now and then while nobody watches: a placeholder, so that the camera stays listed and tells nothing.
+
+        The picture that the next reader sees first is not the last one of the call before.
+        """
+        self._last_seen = now = self._clock()
+        if self._placeholder is not None and now - self._last_sent < IDLE_EVERY_S:
+            return
+        frame = self._waiting(now)
+        if self._placeholder is None:
+            self._served = self._held = self.last = self.before = None
+            self._placeholder = with_notice(frame.image, "The camera is off until somebody watches")
+        self._publish(self._placeholder, frame, None)
+
     def close(self) -> None:
         """Closes the sink. Idempotent."""
         sink, self._sink = self._sink, None
@@ -142,6 +161,11 @@ class Live:
                 sink.close()
             except Exception as error:  # it is gone either way
                 self._notices.tell(f"{sink.info.name}: closing it failed: {one_line(error)}")
+
+    def published_since_asked(self) -> bool:
+        """True if the sink has taken a picture since the last call: what a watchdog may be fed for."""
+        sent, self._sent = self._sent, False
+        return sent
 
     @property
     def sink_lost(self) -> bool:
@@ -217,6 +241,7 @@ class Live:
             if watch:
                 watch.lap("convert")
             self._sink.send(payload, frame)
+            self._sent = True
             if watch:
                 watch.lap("publish")
         except Exception as error:  # SinkLost, or whatever a backend raises when its device is torn away

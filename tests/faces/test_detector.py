@@ -57,10 +57,10 @@ def test_faces_come_back_in_picture_pixels_largest_first(tmp_path: Path) -> None
     model = layout(tmp_path / "faces.onnx", [(10, 5, 0.9), (30, 20, 0.6), (20, 10, 0.4)])
     found = InsightFaceDetector(model).detect(PICTURE)
     assert [round(detection.score, 2) for detection in found] == [0.9, 0.6]
-    # cell (10, 5) of stride 8 on a canvas of a quarter: x = (80 + 0.5) · 4 − 0.5
-    assert found[0].points[2] == pytest.approx((321.5, 161.5))
-    assert found[0].points[0] == pytest.approx((257.5, 161.5))
-    assert found[0].box == pytest.approx((257.5, 97.5, 385.5, 225.5))
+    # cell (10, 5) of stride 8 on a canvas of a quarter: x = 80 · 4, as networks of this layout are trained
+    assert found[0].points[2] == pytest.approx((320, 160))
+    assert found[0].points[0] == pytest.approx((256, 160))
+    assert found[0].box == pytest.approx((256, 96, 384, 224))
 
 
 def test_the_threshold_decides(tmp_path: Path) -> None:
