@@ -28,7 +28,7 @@ from frrcam.runtime.estimate import LEAST, Estimate
 
 FULL = 0.92
 """Share of the period that a rung may be predicted to take before it is left: the rest is the scheduler's."""
-ROOMY = 0.80
+ROOMY = 0.86
 """Share of the period that a better rung must be predicted to stay under before it is climbed."""
 PEAK = 1.6
 """Periods that one frame may take where the mean fits: the frame behind it waits in the mailbox, none is lost."""

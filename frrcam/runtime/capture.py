@@ -52,7 +52,7 @@ class Capture:
                 if not self._wanted.wait(REST_S):
                     continue
                 source = self._source or self._open_again()
-                if source is None or self._play(source):
+                if source is not None and self._play(source):
                     return
         finally:
             self.close()
@@ -86,7 +86,7 @@ class Capture:
         started: float | None = None
         try:
             while not self._wait(0):
-                if not self._wanted.is_set():
+                if self._source is not source:
                     return False
                 before = self._clock()
                 frame = source.read()
@@ -106,14 +106,16 @@ class Capture:
                 self._index += 1
             return True
         except Exception as error:  # a broken driver may raise anything; the meeting goes on
-            if self._wanted.is_set() and not self._wait(0):  # else it is our own closing that read() complains of
+            if self._source is source and not self._wait(0):  # else it is our own closing that read() complains of
                 self._notices.raise_("camera", f"{one_line(error)}; trying to get {source.info.name} back")
             self.close()
             return False
 
     def _open_again(self) -> Source | None:
-        """Tries until the source opens, or until it is time to stop: then None."""
+        """Tries until the source opens; None when it is time to stop, or when nobody watches any more."""
         while not self._wait(0.0 if self._woken else BACKOFF_S[min(self._attempt, len(BACKOFF_S) - 1)]):
+            if not self._wanted.is_set():
+                return None
             self._attempt, self._woken = self._attempt + 1, False
             try:
                 source = self._reopen()

@@ -139,6 +139,7 @@ class Daemon:
         until = None if seconds is None else self._clock() + seconds
         while not self._stopping:
             if not self._wanted():
+                self._mailbox.take(0)  # a picture that came too late to be seen is not to begin the next call
                 self.live.idle()
                 self._tell()
                 continue
@@ -166,11 +167,11 @@ class Daemon:
                 where = self.live.sink_info.where
                 self._consumers = self._watch(where) if where.startswith("/dev/") else AlwaysWatched()
             if self._consumers is None:
-                self._stop.wait(IDLE_S)
+                self._stop.wait(0 if self._demand.on else IDLE_S)  # whoever looks at the page sees no slower pictures
             else:
                 watching = self._consumers.watching(0 if self._demand.on else IDLE_S)
         except SinkLost:  # publishing finds it too, and says so
-            self._stop.wait(WAKE_S)
+            self._stop.wait(0 if self._demand.on else WAKE_S)
         if self._demand.update(watching or self._viewers()):
             self._capture.wake()
         else:
@@ -179,9 +180,9 @@ class Daemon:
 
     def _tell(self) -> None:
         """What systemd is to know after each turn; and the source anew after a suspend, which it may not survive."""
-        if self._suspend.slept() and self._demand.on and self._watch is not None:
+        if self._suspend.slept() and self._demand.on:
             self._capture.rest()  # _wanted() wakes it
-        if self.live.sink_lost or not self._demand.on:
+        if self.live.sink_lost or self._idle:
             self._watchdog.idle()
         if self.live.published_since_asked():
             self._watchdog.published()
@@ -248,6 +249,11 @@ class Daemon:
             started=self.started,
         )
 
+    @property
+    def _idle(self) -> bool:
+        """True while the source rests because nobody watches."""
+        return self._watch is not None and self._capture.live and not self._demand.on
+
     def _state(self) -> str:
         if self._stopping:
             return "stopping"
@@ -260,7 +266,7 @@ class Daemon:
         ):
             if key in active:
                 return state
-        if self._watch is not None and self._capture.live and not self._demand.on:
+        if self._idle:
             return "idle"
         return "running" if self.live.engine else "starting"
 
