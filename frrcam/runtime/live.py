@@ -119,10 +119,10 @@ class Live:
         stages = {"capture": read_s} | (outcome.stages if outcome else {})
         stages |= {stage: seconds for stage, seconds in watch.laps.items() if stage != "enhance"}
         now = self._clock()
-        total = now - started + read_s
-        if engine and outcome:
-            engine.budget.observe(plan, stages, outcome.wanted, total, now)
-        self._record(frame, plan, outcome, stages, total, now)
+        work = now - started
+        if engine and outcome:  # capturing runs beside it, in a thread of its own, and takes nothing from its time
+            engine.budget.observe(plan, stages, outcome.wanted, work, now)
+        self._record(frame, plan, outcome, stages, work, now)
         self.last, self.before, self._served, self._last_seen = image, frame.image, frame, now
         self._held = self._placeholder = None
 
@@ -216,7 +216,7 @@ class Live:
         return outcome
 
     def _record(
-        self, frame: Frame, plan: Plan, outcome: Outcome | None, stages: dict[str, float], total: float, now: float
+        self, frame: Frame, plan: Plan, outcome: Outcome | None, stages: dict[str, float], work: float, now: float
     ) -> None:
         self.fresh = 0
         if outcome and plan.model:
@@ -224,8 +224,8 @@ class Live:
         elif not (self.engine and self._settings.value.enabled):
             self.faces = self._wanted = 0  # otherwise plain for want of time or for a failure: they go without
         self.plan = plan
-        late = total > 1.0 / self._fps
-        latency = now - frame.timestamp
+        late = work > 1.0 / self._fps
+        latency, total = now - frame.timestamp, work + stages["capture"]
         self.metrics.add(
             FrameRecord(stages, total, latency, now, plan.rung, self.faces, self.fresh, self._wanted, late)
         )
