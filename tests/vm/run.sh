@@ -1,0 +1,46 @@
+#!/bin/bash
+# Boots the virtual machine and runs a command in it, as root, in this checkout. Its output and exit status are ours;
+# 125: it came to no end. Whatever it changes is forgotten, but for $FRRCAM_VM_CACHE/share, its /mnt/frrcam.
+#
+# usage: run.sh COMMAND ARGUMENT...
+#
+# FRRCAM_VM_CACHE     see build.sh
+# FRRCAM_VM_ROOT      the machine's root directory (default /, this machine's own): see rootfs.sh
+# FRRCAM_VM_MEMORY    default 4G
+# FRRCAM_VM_SECONDS   how long it may take, default 1800
+set -uo pipefail
+cache=$(readlink -m "${FRRCAM_VM_CACHE:-$HOME/.cache/frrcam/vm}")
+mkdir -p "$cache"
+exec 9>"$cache/lock"
+flock -n 9 || { echo "test-vm: waiting for another run to end" >&2; flock 9; }
+kernel=$("$(dirname "$0")/build.sh") || exit
+checkout=$(readlink -f "$(dirname "$0")/../..")
+share=$cache/share
+memory=${FRRCAM_VM_MEMORY:-4G}
+rm -rf "$share"
+mkdir -p "$share"
+# for numpy, OpenCV and ONNX Runtime: a page fault takes 27 us in there, so that memory once had is to be kept
+cat >"$share/command" <<END
+export MALLOC_MMAP_THRESHOLD_=2000000000 MALLOC_TRIM_THRESHOLD_=4000000000 MALLOC_TOP_PAD_=67108864 MALLOC_ARENA_MAX=1
+$(printf '%q ' "$@")
+END
+: >"$share/output"
+
+# the machine's memory is a file that must be executable, best on a tmpfs
+for place in /dev/shm "${TMPDIR:-/tmp}"; do
+    [ "$(df --output=avail -B1 "$place" | tail -1)" -ge "$(numfmt --from=iec "$memory")" ] && break
+done
+
+sockets=$(mktemp -d)
+tail -n +1 -F "$share/output" 2>/dev/null 9>&- &
+follower=$!
+trap 'kill $follower 2>/dev/null; rm -rf "$sockets"' EXIT
+# UML and glibc's restartable sequences do not go together
+GLIBC_TUNABLES=glibc.pthread.rseq=0 TMPDIR=$place timeout -k 5 "${FRRCAM_VM_SECONDS:-1800}" "$kernel/linux.uml" \
+    mem="$memory" rootfstype=hostfs rootflags="$kernel/initroot" ro init=/init quiet panic=-1 \
+    vm_root="${FRRCAM_VM_ROOT:-/}" vm_modules="$kernel/modroot" vm_checkout="$checkout" vm_share="$share" \
+    vm_command=/mnt/frrcam/command \
+    uml_dir="$sockets" umid=frrcam con0=null,fd:1 con=null ssl=null </dev/null >"$share/console" 2>&1 9>&-
+sleep 0.3 # for the follower to catch up
+[ -f "$share/status" ] || { tail -5 "$share/console" >&2; exit 125; }
+exit "$(cat "$share/status")"
