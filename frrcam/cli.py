@@ -66,9 +66,14 @@ def say(text: str) -> None:
     err.print(f"frrcam: {text}", markup=False)
 
 
+def say_error(text: str) -> None:
+    """What is wrong, on one line."""
+    say(f"error: {' '.join(text.split())}")
+
+
 def fail(error: FrrcamError) -> NoReturn:
     """The one way in which a command fails: one line, and the error's exit code."""
-    err.print(f"frrcam: error: {' '.join(str(error).split())}", markup=False)
+    say_error(str(error))
     raise typer.Exit(error.exit_code)
 
 
@@ -409,7 +414,7 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except FrrcamError as error:
-        err.print(f"frrcam: error: {' '.join(str(error).split())}", markup=False)
+        say_error(str(error))
         code = error.exit_code
     except (typer.Abort, KeyboardInterrupt):
         code = 130
@@ -430,7 +435,7 @@ def _misuse(error: Exception) -> int:
     context = getattr(error, "ctx", None)
     if len(sys.argv) > 1:
         command = context.command_path if context else "frrcam"
-        err.print(f"frrcam: error: {' '.join(message().split())} See: {command} --help", markup=False)
+        say_error(f"{message()} See: {command} --help")
     else:
         err.print(message(), markup=False)
     return int(code)
