@@ -24,7 +24,7 @@ from frrcam.frame import Image
 from frrcam.runtime.consumers import open_consumers
 from frrcam.runtime.daemon import Daemon, EngineLoader
 from frrcam.runtime.engine import check_models, load_engine
-from frrcam.runtime.live import Engine
+from frrcam.runtime.enhancer import Engine
 from frrcam.runtime.notices import Notices
 from frrcam.runtime.notify import open_notifier
 from frrcam.sinks import open_sink
@@ -34,6 +34,8 @@ from frrcam.sources import open_source
 from frrcam.sources.base import Source, SourceFactory
 
 DEFAULT_FPS = 30.0
+PATIENT_S = 10.0
+"""Seconds that a run of so many pictures waits for each, on a slow machine too: they are all to be enhanced."""
 
 Say = Callable[[str], None]
 
@@ -86,7 +88,7 @@ def start(settings: Settings, options: StartOptions, say: Say, openers: Openers 
         )
         load: EngineLoader = lambda period: openers.engine(settings, period, notices)  # noqa: E731
         if settings.names_network:
-            load = loaded(load(1 / fps))
+            load = loaded(load(1 / fps), load)
         notifier = open_notifier()
         stack.callback(notifier.close)
         daemon = Daemon(
@@ -103,6 +105,7 @@ def start(settings: Settings, options: StartOptions, say: Say, openers: Openers 
             watch=None if options.frames is not None else open_consumers,
             viewers=lambda: server.watchers > 0,
             notifier=notifier,
+            patience_s=PATIENT_S if options.frames is not None else None,
         )
         server = stack.enter_context(
             ControlServer(preview, daemon.status, live, port=settings.control.port, announce_at=control_path())
@@ -174,9 +177,10 @@ def choose_sink(
         return preview, lambda *_: preview
 
 
-def loaded(engine: Engine) -> EngineLoader:
-    """A loader for what is loaded already."""
-    return lambda _: engine
+def loaded(engine: Engine, load: EngineLoader) -> EngineLoader:
+    """A loader that gives what is loaded already, once; then, should that hang, it loads anew."""
+    ready = [engine]
+    return lambda period: ready.pop() if ready else load(period)
 
 
 def check_snapshot(path: Path) -> None:

@@ -159,6 +159,7 @@ VIDIOC_QUERYCAP: Final = _request(_READ, 0, 104)
 VIDIOC_ENUM_FMT: Final = _request(_BOTH, 2, 64)
 VIDIOC_G_FMT: Final = _request(_BOTH, 4, 200 + _LONG)
 VIDIOC_REQBUFS: Final = _request(_BOTH, 8, 20)
+VIDIOC_STREAMON: Final = _request(_WRITE, 18, 4)
 VIDIOC_ENUM_FRAMESIZES: Final = _request(_BOTH, 74, 44)
 VIDIOC_ENUM_FRAMEINTERVALS: Final = _request(_BOTH, 75, 52)
 VIDIOC_DQEVENT: Final = _request(_READ, 89, 120 + 2 * _LONG)
@@ -239,6 +240,11 @@ def request_buffers(system: System, fd: int, count: int, kind: BufferType = Buff
     struct.pack_into("III", argument, 0, count, kind, 1)
     system.ioctl(fd, VIDIOC_REQBUFS, argument)
     return int(struct.unpack_from("I", argument)[0])
+
+
+def stream_on(system: System, fd: int, kind: BufferType) -> None:
+    """VIDIOC_STREAMON. Raises OSError (EINVAL without buffers)."""
+    system.ioctl(fd, VIDIOC_STREAMON, bytearray(struct.pack("I", kind)))
 
 
 def subscribe_event(system: System, fd: int, kind: int) -> None:

@@ -4,8 +4,13 @@ import os
 from collections.abc import Iterator, MutableMapping
 
 import pytest
+from hypothesis import settings
 
 from frrcam.config import Settings
+
+# a busy machine is slow once: hypothesis would call a test that took over 200 ms then, and not again, unreliable
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 @pytest.fixture

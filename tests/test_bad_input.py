@@ -22,7 +22,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from frrcam.cli import app, fail
+from frrcam.cli import app
+from frrcam.commands.console import fail
 from frrcam.config import load_settings
 from frrcam.errors import FrrcamError
 from frrcam.restore.models import load_manifest, weights_dir

@@ -51,3 +51,26 @@ def test_the_runtime_never_imports_torch_or_train() -> None:
     names = "frrcam.start, frrcam.bench, frrcam.enhance, frrcam.doctor, frrcam.devices, frrcam.cli"
     code = f"import sys, {names}; sys.exit(bool({{'torch', 'train'}} & {{name.split('.')[0] for name in sys.modules}}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+LEAVE = """
+import atexit, sys, threading
+from frrcam.cli import main
+from frrcam.runtime.aside import MayHang
+atexit.register(print, "taken down in order")
+if sys.argv.pop() == "hangs":
+    MayHang("driver", threading.Event().wait).start()
+main()
+"""
+
+
+@pytest.mark.parametrize("ending", ["hangs", "ends"])
+def test_a_thread_that_hangs_in_a_driver_keeps_nobody_from_leaving(ending: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", LEAVE, "--help", ending], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == 0
+    assert "frrcam start" in ran.stdout
+    assert ("taken down in order" in ran.stdout) == (ending == "ends"), (
+        "the interpreter's end would abort on the thread"
+    )

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from frrcam.devices import MODPROBE
-from frrcam.doctor import RELOAD, SECURE_BOOT, Finding, Probes, Status, as_table, examine
-from frrcam.errors import ModelCorrupt, ModelNotFound
+from frrcam.doctor import Finding, Probes, Status, as_table, examine
+from frrcam.doctor.linux import SECURE_BOOT, SETUP
+from frrcam.errors import ControlError, ModelCorrupt, ModelNotFound
 from frrcam.restore.models import Kind, Manifest, ModelEntry
+from frrcam.service import ServiceStatus
 from frrcam.v4l2 import Capability, System
 from tests.fakes_v4l2 import Hardware
 
@@ -42,6 +43,7 @@ class Ward:
         self.python = (3, 11, 7)
         self.platform = "linux"
         self.environment = {"XDG_RUNTIME_DIR": "/run/user/1000"}
+        self.service: ServiceStatus | None = ServiceStatus(True, True, True, "active (running)", 0, "running", None)
         self.hardware.write("/proc/cpuinfo", VNNI)
         self.hardware.write("/proc/sys/kernel/osrelease", "6.1.0-28-amd64")
 
@@ -69,12 +71,24 @@ class Ward:
             raise ModelNotFound("no model manifest")
         return Manifest.model_construct(default=self.default, models=self.models)
 
+    def ask_service(self) -> ServiceStatus:
+        if self.service is None:
+            raise ControlError("this system has no systemd")
+        return self.service
+
     def examined(self) -> list[Finding]:
         given = self.hardware.system
         system = System(given.root, given.open, given.close, given.ioctl, self.platform, given.pid)
         return examine(
             Probes(
-                system, lambda: self.providers, self.manifest, self.verify, self.version, self.python, self.environment
+                system,
+                lambda: self.providers,
+                self.manifest,
+                self.verify,
+                self.version,
+                self.python,
+                self.environment,
+                self.ask_service,
             )
         )
 
@@ -119,6 +133,11 @@ def old_module(ward: Ward) -> None:
 
 def refused_by_secure_boot(ward: Ward) -> None:
     ward.secure_boot(True)
+
+
+def other_keys(ward: Ward) -> None:
+    ward.secure_boot(True)
+    ward.hardware.write("/var/lib/shim-signed/mok/MOK.der", "")
 
 
 def signed(ward: Ward) -> None:
@@ -209,6 +228,22 @@ def with_pipewire(ward: Ward) -> None:
     ward.hardware.write("/run/user/1000/pipewire-0", "")
 
 
+def no_service(ward: Ward) -> None:
+    ward.service = ServiceStatus(False, False, False, "inactive (dead)", 0, "", None)
+
+
+def failed_service(ward: Ward) -> None:
+    ward.service = ServiceStatus(True, True, False, "failed (exit-code)", 5, "", None)
+
+
+def stopped_service(ward: Ward) -> None:
+    ward.service = ServiceStatus(True, False, False, "inactive (dead)", 0, "", None)
+
+
+def no_systemd(ward: Ward) -> None:
+    ward.service = None
+
+
 def elsewhere(ward: Ward) -> None:
     ward.platform = "win32"
 
@@ -216,16 +251,23 @@ def elsewhere(ward: Ward) -> None:
 @pytest.mark.parametrize(
     ("situation", "title", "status", "detail", "remedy"),
     [
-        (not_installed, "v4l2loopback", "bad", "not installed for kernel 6.1.0-28", "sudo apt install v4l2loopback"),
-        (not_installed_nowhere_known, "v4l2loopback", "bad", "not installed", "install v4l2loopback for this kernel"),
-        (not_loaded, "v4l2loopback", "bad", "installed and not loaded", MODPROBE),
+        (not_installed, "v4l2loopback", "bad", "not installed for kernel 6.1.0-28", f"v4l2loopback-dkms && {SETUP}"),
+        (not_installed_nowhere_known, "v4l2loopback", "bad", "not installed", f"for this kernel, then: {SETUP}"),
+        (not_loaded, "v4l2loopback", "bad", "installed and not loaded", SETUP),
         (old_module, "v4l2loopback", "warn", "0.12.7 is loaded", "install 0.13"),
-        (refused_by_secure_boot, "Secure Boot", "warn", "Key was rejected", "sudo mokutil --import"),
+        (refused_by_secure_boot, "Secure Boot", "warn", "Key was rejected", "mokutil --import /var/lib/dkms/mok.pub"),
+        (
+            other_keys,
+            "Secure Boot",
+            "warn",
+            "Key was rejected",
+            f"mok/MOK.der, then reboot and enrol it, then: {SETUP}",
+        ),
         (signed, "Secure Boot", "ok", "accepted", ""),
         (old_module, "Secure Boot", "info", "cannot be read", ""),
-        (other_label, "FRR Camera", "bad", "there is OBS", RELOAD),
-        (not_exclusive, "FRR Camera (/dev/video10)", "bad", "exclusive_caps is off", RELOAD),
-        (worn_out, "FRR Camera (/dev/video10)", "bad", "neither written nor read", RELOAD),
+        (other_label, "FRR Camera", "bad", "there is OBS", SETUP),
+        (not_exclusive, "FRR Camera (/dev/video10)", "bad", "exclusive_caps is off", SETUP),
+        (worn_out, "FRR Camera (/dev/video10)", "bad", "neither written nor read", SETUP),
         (published_by_another, "FRR Camera (/dev/video10)", "info", "obs (pid 4711)", ""),
         (forbidden_loopback, "FRR Camera (/dev/video10)", "bad", "no permission", "sudo usermod -aG"),
         (forbidden_camera, "C920 (/dev/video0)", "bad", "no permission", "sudo usermod -aG"),
@@ -244,6 +286,10 @@ def elsewhere(ward: Ward) -> None:
         (missing_package, "av", "bad", "not installed", "pip install av"),
         (two_wheels, "onnxruntime", "warn", "overwrite each other", "pip uninstall onnxruntime onnxruntime-gpu"),
         (with_pipewire, "PipeWire", "info", "runs", "systemctl --user restart wireplumber"),
+        (no_service, "service", "info", "frrcam service install starts it", ""),
+        (failed_service, "service", "bad", "failed (exit-code); starts at login; restarted 5", "frrcam service logs"),
+        (stopped_service, "service", "warn", "does not run: inactive", "frrcam service install"),
+        (no_systemd, "service", "info", "no systemd", ""),
         (elsewhere, "virtual camera", "info", "OBS", ""),
         (elsewhere, "cameras", "info", "by number", ""),
     ],

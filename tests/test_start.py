@@ -10,12 +10,15 @@ import pytest
 
 from frrcam.config import Settings, load_settings
 from frrcam.errors import ModelNotFound, SinkNotFound, SinkUnusable, SourceNotFound
-from frrcam.runtime.live import Engine
+from frrcam.faces.detector import FakeDetector
+from frrcam.runtime.budget import Budget, ladder
+from frrcam.runtime.enhancer import Engine
 from frrcam.runtime.notices import Notices
+from frrcam.runtime.pipeline import Pipeline
 from frrcam.sinks.base import FakeSink, Sink
 from frrcam.sinks.preview import PreviewSink
 from frrcam.sources.base import FakeSource, Source
-from frrcam.start import Openers, StartOptions, check_snapshot, choose_sink, choose_source, start
+from frrcam.start import Openers, StartOptions, check_snapshot, choose_sink, choose_source, loaded, start
 
 GREY = np.full((64, 96, 3), 90, np.uint8)
 
@@ -130,3 +133,16 @@ def test_start_publishes_plain_pictures_without_an_engine_and_leaves_a_snapshot(
     assert threading.active_count() == threads
     assert capsys.readouterr().out == ""
     json.dumps(said)
+
+
+def test_what_is_loaded_already_is_given_once() -> None:
+    made = list[Engine]()
+
+    def load(period: float) -> Engine:
+        pipeline = Pipeline(FakeDetector(), {})
+        made.append(Engine(pipeline, Budget(ladder([]), period, {}), lambda name: (name, "cpu")))
+        return made[-1]
+
+    loader = loaded(load(1 / 30), load)
+    assert [loader(1 / 30), loader(1 / 30)] == made
+    assert made[0] is not made[1]

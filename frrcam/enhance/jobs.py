@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from frrcam.enhance.picture_file import WRITABLE
-from frrcam.errors import SinkForbidden, SinkNotFound, SinkUnusable, SourceForbidden, SourceUnusable, UsageError
+from frrcam.errors import SinkForbidden, SinkUnusable, SourceForbidden, SourceUnusable, UsageError
+from frrcam.sinks.files import no_folder
 from frrcam.sinks.video import MUXERS
 from frrcam.sources.files import check_file
 from frrcam.sources.picture import SUFFIXES as PICTURES
@@ -123,4 +124,4 @@ def _check_readable(source: Path) -> None:
 
 def _check_parent(target: Path) -> None:
     if not target.parent.is_dir():
-        raise SinkNotFound(f"{target.parent}: no such folder; make it first: mkdir -p '{target.parent}'")
+        raise no_folder(target)

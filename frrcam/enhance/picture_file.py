@@ -1,7 +1,6 @@
 """Writes one picture whole or not at all, with what its original had besides the three colours."""
 
 import contextlib
-import errno
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -10,8 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from frrcam.errors import SinkError, SinkForbidden, SinkNotFound, SinkUnusable, UsageError
+from frrcam.errors import SinkUnusable, UsageError
 from frrcam.frame import Image
+from frrcam.sinks.files import write_error
 
 Bytes = NDArray[np.uint8]
 
@@ -73,7 +73,7 @@ def write_picture(path: Path, image: Image, extras: Extras = NOTHING) -> None:
     except BaseException as error:
         part.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise _sink_error(path, error) from error
+            raise write_error(path, error) from error
         raise
 
 
@@ -93,15 +93,3 @@ def _encode(path: Path, image: Image, extras: Extras) -> bytes:
     if not written:
         raise SinkUnusable(f"{path}: a {ending} file cannot hold {image.shape[1]}x{image.shape[0]} pixels")
     return data.tobytes()
-
-
-def _sink_error(path: Path, error: OSError) -> SinkError:
-    if isinstance(error, FileNotFoundError):
-        return SinkNotFound(f"{path.parent}: no such folder; make it first: mkdir -p '{path.parent}'")
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return SinkUnusable(
-            f"{path}: the disk is full ({error.strerror}); nothing was kept, free some space and try again"
-        )
-    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
-        return SinkForbidden(f"{path}: no permission to write there ({error.strerror}); pick another folder")
-    return SinkUnusable(f"{path}: cannot be written: {error.strerror}")

@@ -1,7 +1,13 @@
 """Face detection: an SCRFD-layout network through insightface, in a session of our own."""
 
+import functools
+import importlib
+import importlib.util
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import cv2
 import numpy as np
@@ -44,11 +50,8 @@ class InsightFaceDetector:
     ) -> None:
         session = _open(model_file, threads, providers)
         _check(session, model_file)
-        # importing insightface costs 0.6 s: a file that cannot be used is refused before that
-        from insightface.model_zoo.scrfd import SCRFD
-
         # a session without its file is shared by all sizes: insightface makes no copies of it
-        self._network = SCRFD(session=session)
+        self._network = _scrfd()(session=session)
         self._size, self._threshold = max(round(size / STRIDE), 1) * STRIDE, threshold
 
     def detect(self, image: Image) -> list[Detection]:
@@ -69,6 +72,10 @@ class InsightFaceDetector:
             for i in np.argsort(-areas, kind="stable")
             if usable[i] and areas[i] > 0
         ]
+
+    def close(self) -> None:
+        """Frees the session: no more pictures. Idempotent."""
+        self._network = None
 
     def _letterbox(self, image: Image) -> tuple[Image, NDArray[np.float64]]:
         """The picture on the network's canvas, top left, and picture pixels per canvas pixel (x, y)."""
@@ -95,6 +102,21 @@ class FakeDetector:
         if self.broken:
             raise RuntimeError("fake: the detector broke")
         return list(self.script[min(self.calls, len(self.script)) - 1]) if self.script else []
+
+
+@functools.cache
+def _scrfd() -> Any:
+    """insightface's SCRFD class without the rest of the package, whose import takes longer than all our networks.
+
+    Importing `insightface.model_zoo.scrfd` brings scipy, scikit-image and requests along; the class needs none of them.
+    """
+    spec = importlib.util.find_spec("insightface")
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelMismatch("insightface, which finds the faces, is not installed: pip install insightface")
+    package = ModuleType("_frrcam_model_zoo", "insightface.model_zoo, of which only what is asked for is imported.")
+    package.__path__ = [str(Path(folder, "model_zoo")) for folder in spec.submodule_search_locations]
+    sys.modules[package.__name__] = package
+    return importlib.import_module(f"{package.__name__}.scrfd").SCRFD
 
 
 def _open(model_file: Path, threads: int, providers: Sequence[str]) -> ort.InferenceSession:

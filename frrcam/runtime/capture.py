@@ -64,11 +64,16 @@ class Capture:
             self._wanted.clear()
             self.close()
 
-    def wake(self) -> None:
-        """Opens it again, at once; or lets a resting capture see that it is time to stop. From any thread."""
-        if not self._wanted.is_set():
-            self._attempt, self._woken = 0, True
-            self._wanted.set()
+    def wake(self) -> bool:
+        """Opens it again, at once; or lets a resting capture see that it is time to stop. From any thread.
+
+        True if it was resting.
+        """
+        if self._wanted.is_set():
+            return False
+        self._attempt, self._woken = 0, True
+        self._wanted.set()
+        return True
 
     def close(self) -> None:
         """Lets go of the source. Idempotent, and from any thread: closing is what wakes a read() that hangs."""

@@ -1,8 +1,12 @@
-"""Threads, states and lifetimes: capture in one thread, loading in another, everything else in the caller's."""
+"""Threads, states and lifetimes: one thread captures, one loads, one enhances, one sends; the caller's waits for them.
+
+The caller's waits for none of them for long, so that whatever hangs, the pictures go on without it.
+"""
 
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor
 
 from frrcam.control.settings import LiveSettings
 from frrcam.control.status import NoticeLine, Status
@@ -10,12 +14,15 @@ from frrcam.errors import FrrcamError, SinkLost
 from frrcam.frame import Frame
 from frrcam.restore.session import one_line
 from frrcam.runtime import metrics as measure
+from frrcam.runtime.aside import HangableExecutor, MayHang
 from frrcam.runtime.capture import Capture
 from frrcam.runtime.consumers import AlwaysWatched, Consumers, OnDemand
-from frrcam.runtime.live import Engine, Live
+from frrcam.runtime.enhancer import Engine
+from frrcam.runtime.live import Live
 from frrcam.runtime.mailbox import Mailbox
 from frrcam.runtime.notices import Notices
 from frrcam.runtime.notify import Notifier, NullNotifier, Watchdog
+from frrcam.runtime.report import enhancement
 from frrcam.runtime.suspend import SuspendWatch
 from frrcam.sinks.base import Sink, SinkFactory
 from frrcam.sources.base import Source, SourceFactory
@@ -59,11 +66,14 @@ class Daemon:
         watch: Callable[[str], Consumers] | None = None,
         viewers: Callable[[], bool] = lambda: False,
         notifier: Notifier | None = None,
+        patience_s: float | None = None,
+        suspend: SuspendWatch | None = None,
     ) -> None:
         """`size` and `fps` are the published ones; `keep` is how many frame records the metrics hold (None: all).
 
         `watch` tells, from the sink's node, who reads it: the source runs only then, or while `viewers` says that
         somebody looks at the page. None: it always runs.
+        `patience_s`: seconds for which a frame's result, or the sink, is waited for; None: what fits the rate.
         """
         self.settings = settings or LiveSettings()
         self.notices = notices or Notices(time.time)
@@ -76,17 +86,28 @@ class Daemon:
         self._clock, self._load = clock, load
         self._stopping = False
         self._stop = threading.Event()
-        self._loaded = threading.Event()
+        self._loaded, self._lacking = threading.Event(), threading.Event()
+        self._executors: list[HangableExecutor] = []
         self._mailbox = Mailbox()
         self._watch, self._viewers, self._notifier = watch, viewers, notifier or NullNotifier()
         self._consumers: Consumers | None = None
         self._demand, self._watchdog = OnDemand(clock), Watchdog(self._notifier.watchdog_s, clock)
-        self._suspend = SuspendWatch()
+        self._suspend = suspend or SuspendWatch()
         self._ready = False
         self._source_name, self._size, self._fps = source.info.name, size, fps
         self._capture = Capture(source, reopen_source, self._mailbox, self.notices, clock, self._stop.wait)
         self.live = Live(
-            sink, reopen_sink, size, fps, self.settings, self.notices, clock, preview=preview, metrics=self.metrics
+            sink,
+            reopen_sink,
+            size,
+            fps,
+            self.settings,
+            self.notices,
+            clock,
+            preview=preview,
+            metrics=self.metrics,
+            make_executor=self._make_executor,
+            patience_s=patience_s,
         )
 
     def run(self, frames: int | None = None, seconds: float | None = None, *, wait_for_engine: bool = False) -> int:
@@ -95,8 +116,8 @@ class Daemon:
         With `wait_for_engine` nothing is captured before the networks are loaded. Never raises for a failure
         of source, sink or network; leaves no thread and no device behind.
         """
-        loader = threading.Thread(target=self._load_engine, name="frrcam-load", daemon=True)
-        capture = threading.Thread(target=self._capture.run, name="frrcam-capture", daemon=True)
+        loader = MayHang("frrcam-load", self._load_engines)
+        capture = MayHang("frrcam-capture", self._capture.run)
         try:
             loader.start()
             while wait_for_engine and not self._stopping and not self._loaded.wait(WAKE_S):
@@ -119,15 +140,22 @@ class Daemon:
         """
         self._stopping = True
 
+    def _make_executor(self, name: str) -> Executor:
+        executor = HangableExecutor(f"frrcam-{name}")
+        self._executors.append(executor)
+        return executor
+
     def _end(self, *threads: threading.Thread) -> None:
         """Leaves no device open and no thread behind; an interrupt on the way leaves threads that end by themselves."""
         self._stopping = True
         self._stop.set()
+        self._lacking.set()
         self._capture.wake()
         self._mailbox.close()
         try:
             self.live.close()
         finally:
+            threads += tuple(executor.thread for executor in self._executors)
             started = [thread for thread in threads if thread.ident is not None]
             try:
                 _join(started, JOIN_S)
@@ -173,7 +201,8 @@ class Daemon:
         except SinkLost:  # publishing finds it too, and says so
             self._stop.wait(0 if self._demand.on else WAKE_S)
         if self._demand.update(watching or self._viewers()):
-            self._capture.wake()
+            if self._capture.wake():
+                self.live.wake()
         else:
             self._capture.rest()
         return self._demand.on
@@ -200,53 +229,47 @@ class Daemon:
                 return
             self.live.serve(frame, 0.0 if self._capture.live else self._capture.read_s)
             self.metrics.dropped = self._mailbox.dropped
+            if self.live.lacks_engine:
+                self._lacking.set()
             if self.first_enhanced is None and self.live.fresh:
                 self.first_enhanced = time.time()
             self.notices.clear("picture", "pictures are published again")
         except Exception as error:  # a picture that cannot even be scaled is skipped; the next one may be fine
             self.notices.raise_("picture", f"a picture was skipped: {type(error).__name__}: {one_line(error)}")
 
-    def _load_engine(self) -> None:
+    def _load_engines(self) -> None:
+        """Loads an engine; and another one whenever that is lacking, for one that hangs cannot be mended."""
         while not self._stop.is_set():
-            try:
-                self.live.engine = self._load(1 / self._fps)
-                self.notices.clear("engine", "the networks are loaded; faces are enhanced")
-                return
-            except Exception as error:  # whatever is wrong with a network, the plain picture goes on
-                text = (
-                    one_line(error) if isinstance(error, FrrcamError) else f"{type(error).__name__}: {one_line(error)}"
-                )
-                self.notices.raise_("engine", f"no enhancement, showing the plain camera picture: {text}")
-            finally:
-                self._loaded.set()
-            self._stop.wait(LOAD_AGAIN_S)
+            if self.live.lacks_engine and not self._load_engine():
+                self._stop.wait(LOAD_AGAIN_S)
+                continue
+            self.notices.clear("engine", "the networks are loaded; faces are enhanced")
+            self._lacking.wait()
+            self._lacking.clear()
+
+    def _load_engine(self) -> bool:
+        try:
+            self.live.engine = self._load(1 / self._fps)
+            return True
+        except Exception as error:  # whatever is wrong with a network, the plain picture goes on
+            text = one_line(error) if isinstance(error, FrrcamError) else f"{type(error).__name__}: {one_line(error)}"
+            self.notices.raise_("engine", f"no enhancement, showing the plain camera picture: {text}")
+            return False
+        finally:
+            self._loaded.set()
 
     def status(self) -> Status:
         """What a person or a monitor wants to know now. Safe from other threads."""
-        records, engine = self.metrics.window(), self.live.engine
-        plan = self.live.plan
-        model, provider = _described(engine, plan.model)
-        p50, p95 = measure.percentiles([record.total for record in records], 50, 95)
+        output = self.live.sink_info
         return Status(
             state=self._state(),
             camera=self._source_name,
-            output=f"{self.live.sink_info.name} ({self.live.sink_info.where})",
+            output=f"{output.name} ({output.where})",
             size=self._size,
-            fps=measure.rate(records),
             period_ms=round(1000 / self._fps, 2),
-            frames=self.metrics.published,
-            dropped=self.metrics.dropped,
-            faces=self.live.faces,
-            rung=plan.rung,
-            rung_reason=plan.reason,
-            model=model,
-            provider=provider,
-            frame_ms={"p50": p50, "p95": p95},
-            stages_ms=measure.stages_ms(records),
-            fresh_share=measure.fresh_share(records),
-            late_share=measure.late_share(records),
             notices=[NoticeLine(time=notice.time, text=notice.text) for notice in self.notices.history()],
             started=self.started,
+            **enhancement(self.live),
         )
 
     @property
@@ -276,13 +299,3 @@ def _join(threads: list[threading.Thread], seconds: float) -> None:
     until = time.monotonic() + seconds
     for thread in threads:
         thread.join(max(0.0, until - time.monotonic()))
-
-
-def _described(engine: Engine | None, model: str | None) -> tuple[str, str]:
-    """(model, provider) of what runs. A status is asked for when things go wrong: it must not go wrong itself."""
-    if engine is None or model is None:
-        return "", ""
-    try:
-        return engine.describe(model)
-    except Exception:
-        return model, ""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from statistics import median
 
 import numpy as np
@@ -13,8 +14,9 @@ from frrcam.frame import Image
 from frrcam.restore.models import resolve, verify
 from frrcam.restore.rungs import load_family
 from frrcam.restore.types import Restorer
+from frrcam.runtime.aside import HangableExecutor
 from frrcam.runtime.budget import Budget, ladder
-from frrcam.runtime.live import Engine
+from frrcam.runtime.enhancer import Engine
 from frrcam.runtime.notices import Notices
 from frrcam.runtime.pipeline import Pipeline
 
@@ -39,15 +41,21 @@ def load_engine(settings: Settings, period: float, notices: Notices) -> Engine:
 
     Raises ModelError or ProviderError for what cannot be used.
     """
-    restorers: list[Restorer] = [
-        *load_family(settings.restore.model, settings.restore.provider, settings.restore.threads, notices=notices.tell)
-    ]
-    by_name = {restorer.name: restorer for restorer in restorers}
+    beside = HangableExecutor("frrcam-load-detector")
+    detecting = beside.submit(load_detector, settings)
+    beside.shutdown(wait=False)
+    restore = settings.restore
+    family = load_family(restore.model, restore.provider, restore.threads, notices=notices.tell)
+    detector = detecting.result()  # before anything is measured
+    by_name: dict[str, Restorer] = {restorer.name: restorer for restorer in family}
     costs = {name: restore_time(restorer) for name, restorer in by_name.items()}
-    detector = load_detector(settings)
     pipeline = Pipeline(detector, by_name, min_size=settings.faces.min_size)
     budget = Budget(ladder(list(by_name)), period, costs, settings.restore.max_faces, detect_time(detector))
-    return Engine(pipeline, budget, lambda name: (name, by_name[name].provider))
+    resources = ExitStack()
+    resources.callback(detector.close)
+    for restorer in family:
+        resources.callback(restorer.close)
+    return Engine(pipeline, budget, lambda name: (name, by_name[name].provider), resources.close)
 
 
 def restore_time(restorer: Restorer) -> float:

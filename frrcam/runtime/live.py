@@ -1,10 +1,12 @@
 """The life of a published picture: enhanced if possible, plain if not, held with a notice when there is none.
 
-No threads here and no waiting: the daemon calls `serve` for each frame and `hold` when none has come.
+No threads here, and no waiting but for what was asked of the executors: the daemon calls `serve` for each frame and
+`hold` when none has come.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from concurrent.futures import Executor
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -13,11 +15,14 @@ from frrcam.compose.overlay import letterbox, with_notice
 from frrcam.control.settings import LiveSettings
 from frrcam.frame import Frame, Image
 from frrcam.restore.session import one_line
-from frrcam.runtime.budget import Budget, Plan
+from frrcam.runtime.aside import InlineExecutor
+from frrcam.runtime.budget import Plan
+from frrcam.runtime.enhancer import PLAIN, STARTING, Engine, Enhancer
 from frrcam.runtime.metrics import FrameRecord, Metrics
 from frrcam.runtime.notices import Notices
-from frrcam.runtime.pipeline import Outcome, Pipeline, Stopwatch
-from frrcam.sinks.base import Sink, SinkFactory
+from frrcam.runtime.outlet import Outlet
+from frrcam.runtime.pipeline import Outcome, Stopwatch
+from frrcam.sinks.base import Sink, SinkFactory, SinkInfo
 
 HELD_AFTER_S = 1.0
 """Seconds without a picture before the last one is published again, with a notice."""
@@ -25,45 +30,12 @@ IDLE_EVERY_S = 2.0
 """Seconds between placeholders while nobody watches."""
 HELD_EVERY_S = 0.09
 """Seconds between such pictures: ten a second, for the question comes once in a frame's time."""
-PROVEN_S = 1.0
-"""Seconds for which what had failed must work before that is said, so that what comes and goes is no chatter."""
-RETRY_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-"""Seconds of plain pictures before enhancement, or a lost sink, is tried again; the last one repeats."""
+PATIENCE = 4
+"""Frame periods for which a frame's result, or the sink, is waited for, but PATIENCE_S at least: a frame that comes a
+little late is better than one without the effect, and one that stands still for longer is seen to."""
+PATIENCE_S = 0.25
 WAITING_GREY = 48
 """The level of the picture that stands in before there was any: dark, and visibly not a dead camera's black."""
-
-PLAIN = Plan("plain", "", None, 0, 0, False)
-STARTING = replace(PLAIN, reason="the networks are being loaded")
-
-
-@dataclass(slots=True)
-class Retry:
-    """When to try a failing thing again."""
-
-    failures: int = 0
-    due: float = 0.0
-
-    def failed(self, now: float) -> None:
-        """Postpones the next attempt, by more each time."""
-        self.due = now + RETRY_S[min(self.failures, len(RETRY_S) - 1)]
-        self.failures += 1
-
-    def worked(self, now: float) -> bool:
-        """Forgets the failures, if there were any, once it has worked for long enough: True then."""
-        if not self.failures or now - self.due < PROVEN_S:
-            return False
-        self.failures, self.due = 0, 0.0
-        return True
-
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """Everything that enhancement needs, loaded and warm."""
-
-    pipeline: Pipeline
-    budget: Budget
-    describe: Callable[[str], tuple[str, str]]
-    """(model, provider) of a restorer by its name, for the status."""
 
 
 class Live:
@@ -81,38 +53,64 @@ class Live:
         *,
         preview: Sink | None = None,
         metrics: Metrics | None = None,
+        make_executor: Callable[[str], Executor] = lambda name: InlineExecutor(),
+        patience_s: float | None = None,
     ) -> None:
-        self.engine: Engine | None = None
+        """`make_executor`, by name, gives what may hang a thread of its own; `patience_s` is how long it is awaited."""
+        patience_s = max(PATIENCE / fps, PATIENCE_S) if patience_s is None else patience_s
         self.plan = STARTING
         self.faces = self.fresh = 0
         """Faces in the newest picture, and how many of them have a network result of it."""
         self.last: Image | None = None
         """The newest picture published."""
-        self.before: Image | None = None
-        """The picture that it was made from."""
-        self.sink_info = sink.info
-        """The newest sink, lost or not: opened again, it may be under another number."""
         self.metrics = metrics or Metrics()
-        self._sink: Sink | None = sink
-        self._reopen_sink, self._size, self._fps = reopen_sink, size, fps
+        self._size, self._fps = size, fps
         self._settings, self._notices, self._clock, self._preview = settings, notices, clock, preview
-        self._enhance_retry, self._sink_retry = Retry(), Retry()
+        self._enhancer = Enhancer(notices, clock, lambda: make_executor("enhance"), patience_s)
+        self._outlet = Outlet(sink, reopen_sink, size, fps, notices, clock, make_executor("publish"), patience_s)
         self._served: Frame | None = None
         self._held: Image | None = None
         self._placeholder: Image | None = None
         self._wanted = 0
         self._geometry: tuple[object, ...] = ()
         self._last_sent = self._last_seen = clock()
-        self._sent = False
+
+    @property
+    def engine(self) -> Engine | None:
+        """What enhances. May be set from another thread, again and again: the newest one counts."""
+        return self._enhancer.engine
+
+    @engine.setter
+    def engine(self, engine: Engine) -> None:
+        self._enhancer.engine = engine
+
+    @property
+    def lacks_engine(self) -> bool:
+        """True if one is to be loaded: there is none, or it hangs. From any thread."""
+        return self._enhancer.lacks_engine
+
+    @property
+    def sink_info(self) -> SinkInfo:
+        """Of the newest sink, lost or not: opened again, it may be under another number."""
+        return self._outlet.info
+
+    @property
+    def sink_lost(self) -> bool:
+        """True while there is nowhere to publish to."""
+        return self._outlet.lost
+
+    def published_since_asked(self) -> bool:
+        """True if the sink has taken a picture since the last call: what a watchdog may be fed for."""
+        return self._outlet.published_since_asked()
 
     def serve(self, frame: Frame, read_s: float = 0.0) -> None:
         """Enhances and publishes one frame; `read_s`: seconds that capturing and decoding it took."""
         started = self._clock()
         watch = Stopwatch(self._clock)
-        engine = self.engine
-        frame = self._prepare(frame, engine)
-        plan = self._plan(engine, started)
-        outcome = self._enhance(engine, frame, plan)
+        frame = self._prepare(frame)
+        settings = self._settings.value
+        plan = self._enhancer.plan(settings, started)
+        outcome = self._enhancer.process(frame, plan, settings.strength)
         watch.lap("enhance")
         image = outcome.image if outcome else frame.image
         self._publish(image, frame, watch)
@@ -120,11 +118,15 @@ class Live:
         stages |= {stage: seconds for stage, seconds in watch.laps.items() if stage != "enhance"}
         now = self._clock()
         work = now - started
-        if engine and outcome:  # capturing runs beside it, in a thread of its own, and takes nothing from its time
-            engine.budget.observe(plan, stages, outcome.wanted, work, now)
+        if outcome:
+            self._enhancer.observe(plan, outcome, stages, work, now)
         self._record(frame, plan, outcome, stages, work, now)
-        self.last, self.before, self._served, self._last_seen = image, frame.image, frame, now
+        self.last, self._served, self._last_seen = image, frame, now
         self._held = self._placeholder = None
+
+    def wake(self) -> None:
+        """Somebody begins to watch: from now on the camera is expected to give pictures."""
+        self._last_seen = self._clock()
 
     def hold(self) -> None:
         """Called when no frame has come: repeats the last picture, with a notice, so that no meeting sees it freeze."""
@@ -144,81 +146,44 @@ class Live:
 
         The picture that the next reader sees first is not the last one of the call before.
         """
-        self._last_seen = now = self._clock()
+        now = self._clock()
         if self._placeholder is not None and now - self._last_sent < IDLE_EVERY_S:
             return
         frame = self._waiting(now)
         if self._placeholder is None:
-            self._served = self._held = self.last = self.before = None
+            self._served = self._held = self.last = None
             self._placeholder = with_notice(frame.image, "The camera is off until somebody watches")
         self._publish(self._placeholder, frame, None)
 
     def close(self) -> None:
-        """Closes the sink. Idempotent."""
-        sink, self._sink = self._sink, None
-        if sink is not None:
-            try:
-                sink.close()
-            except Exception as error:  # it is gone either way
-                self._notices.tell(f"{sink.info.name}: closing it failed: {one_line(error)}")
-
-    def published_since_asked(self) -> bool:
-        """True if the sink has taken a picture since the last call: what a watchdog may be fed for."""
-        sent, self._sent = self._sent, False
-        return sent
-
-    @property
-    def sink_lost(self) -> bool:
-        """True while there is nowhere to publish to."""
-        return self._sink is None
+        """Closes sink and engine; what hangs, when it comes back. Idempotent."""
+        try:
+            self._outlet.close()
+        finally:
+            self._enhancer.close()
 
     def _waiting(self, now: float) -> Frame:
         width, height = self._size
         return Frame(np.full((height, width, 3), WAITING_GREY, np.uint8), 0, now, "camera")
 
-    def _prepare(self, frame: Frame, engine: Engine | None) -> Frame:
+    def _prepare(self, frame: Frame) -> Frame:
         """The frame at the published size; where faces stood before says nothing once its geometry is another."""
         mirror = self._settings.value.mirror
         geometry = (frame.source, frame.size, mirror)
-        if engine and self._geometry not in ((), geometry):
-            engine.pipeline.reset()
+        if self._geometry not in ((), geometry):
+            self._enhancer.reset()
         self._geometry = geometry
         image = letterbox(frame.image, self._size)
         if mirror:
             image = np.asarray(cv2.flip(image, 1), np.uint8)
         return frame if image is frame.image else replace(frame, image=image)
 
-    def _plan(self, engine: Engine | None, now: float) -> Plan:
-        settings = self._settings.value
-        if engine is None:
-            return STARTING
-        if not settings.enabled:
-            return replace(PLAIN, reason="switched off")
-        if now < self._enhance_retry.due:
-            return replace(PLAIN, reason="enhancement failed; trying again soon")
-        engine.budget.max_faces = settings.max_faces
-        return engine.budget.plan(engine.pipeline.face_count, now, urgent=engine.pipeline.urgent)
-
-    def _enhance(self, engine: Engine | None, frame: Frame, plan: Plan) -> Outcome | None:
-        """The frame enhanced; as it is where that is the plan; None when anything at all goes wrong."""
-        if engine is None or plan.model is None:
-            return Outcome(frame.image, [], 0, 0, {})
-        try:
-            outcome = engine.pipeline.process(frame, plan, self._settings.value.strength)
-        except Exception as error:  # no failure of a network or a library may reach the meeting
-            self._enhance_retry.failed(self._clock())
-            engine.pipeline.reset()
-            text = f"enhancement failed ({one_line(error)}); showing the plain camera picture"
-            self._notices.raise_("enhancement", text)
-            return None
-        if outcome.fresh and self._enhance_retry.worked(self._clock()):
-            self._notices.clear("enhancement", "enhancement works again")
-        return outcome
-
     def _record(
         self, frame: Frame, plan: Plan, outcome: Outcome | None, stages: dict[str, float], work: float, now: float
     ) -> None:
         self.fresh = 0
+        if outcome is None:
+            plan = replace(PLAIN, reason="enhancement did not answer in time, or failed")
         if outcome and plan.model:
             self.faces, self.fresh, self._wanted = len(outcome.tracks), outcome.fresh, outcome.wanted
         elif not (self.engine and self._settings.value.enabled):
@@ -233,24 +198,7 @@ class Live:
     def _publish(self, image: Image, frame: Frame, watch: Stopwatch | None) -> None:
         self._last_sent = self._clock()
         self._show(image, frame)
-        if self._sink is None and not self._find_sink():
-            return
-        assert self._sink is not None
-        try:
-            payload = self._sink.convert(image)
-            if watch:
-                watch.lap("convert")
-            self._sink.send(payload, frame)
-            self._sent = True
-            if watch:
-                watch.lap("publish")
-        except Exception as error:  # SinkLost, or whatever a backend raises when its device is torn away
-            self._notices.raise_("sink", f"{one_line(error)}; trying to get {self._sink.info.name} back")
-            self._sink_retry.failed(self._clock())
-            self.close()
-            return
-        if self._sink_retry.worked(self._clock()):
-            self._notices.clear("sink", f"{self._sink.info.name} is back")
+        self._outlet.publish(image, frame, watch)
 
     def _show(self, image: Image, frame: Frame) -> None:
         if self._preview is None:
@@ -260,15 +208,3 @@ class Live:
             self._notices.clear("preview", f"{self._preview.info.name} works again")
         except Exception as error:  # a page that cannot be shown is no reason to end the call
             self._notices.raise_("preview", f"{self._preview.info.name} shows nothing: {one_line(error)}")
-
-    def _find_sink(self) -> bool:
-        if self._clock() < self._sink_retry.due:
-            return False
-        try:
-            self._sink = self._reopen_sink(*self._size, self._fps)
-        except Exception as error:  # SinkError, or whatever a backend raises while its device settles
-            self._notices.raise_("sink", one_line(error))
-            self._sink_retry.failed(self._clock())
-            return False
-        self.sink_info = self._sink.info
-        return True

@@ -1,8 +1,11 @@
 """Where pictures go to: the virtual camera, a video file, the preview."""
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from frrcam.errors import UsageError
+from frrcam.sinks.backends import choices, find_backend
 from frrcam.sinks.base import Payload, Sink, SinkFactory, SinkInfo
 from frrcam.sinks.preview import PreviewSink
 from frrcam.sinks.video import MUXERS, VideoSink
@@ -20,21 +23,36 @@ __all__ = [
 ]
 
 
-def open_sink(output: str | None, width: int, height: int, fps: float, *, label: str = "FRR Camera") -> Sink:
+def open_sink(
+    output: str | None,
+    width: int,
+    height: int,
+    fps: float,
+    *,
+    label: str = "FRR Camera",
+    platform: str = sys.platform,
+    virtual_camera: Callable[..., Sink] = VirtualCameraSink,
+) -> Sink:
     """The sink that `--output` means, open for pictures of width×height.
 
-    None: the virtual camera called `label` · "preview": memory only · /dev/videoN or a number: that virtual camera ·
+    None: the virtual camera called `label` (Linux) or the first that there is (elsewhere) · "preview": memory only ·
+    /dev/videoN or a number: that virtual camera · "obs", "unitycapture" or a device of theirs by name, elsewhere ·
     FILE.mp4 (.m4v, .mov, .mkv): a video file. Raises UsageError for anything else, else what the sink raises.
     """
     if output == "preview":
         return PreviewSink()
     if output is None:
-        return VirtualCameraSink(width, height, fps, label=label)
-    if output.isascii() and output.isdigit():
-        return VirtualCameraSink(width, height, fps, f"/dev/video{int(output)}", label)
-    if output.startswith("/dev/"):
-        return VirtualCameraSink(width, height, fps, output, label)
+        return virtual_camera(width, height, fps, label=label)
+    if named := find_backend(output, platform):
+        device, opener = named
+        return virtual_camera(width, height, fps, device, label, opener=opener)
+    if platform not in ("win32", "darwin"):
+        if output.isascii() and output.isdigit():
+            return virtual_camera(width, height, fps, f"/dev/video{int(output)}", label)
+        if output.startswith("/dev/"):
+            return virtual_camera(width, height, fps, output, label)
     path = Path(output).expanduser()
     if path.suffix.lower() in MUXERS:
         return VideoSink(path, width, height, fps, preset="ultrafast")  # it shares the frame's time with the networks
-    raise UsageError(f'output "{output}" is none of: /dev/videoN, preview, FILE{", FILE".join(MUXERS)}')
+    names = ", ".join((*choices(platform), "preview", *(f"FILE{ending}" for ending in MUXERS)))
+    raise UsageError(f'output "{output}" is none of: {names}')

@@ -1,13 +1,11 @@
 """Writes what is published to a video file, with the sound, timing and rotation of the clip it came from."""
 
 import contextlib
-import errno
 import os
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import av
 import cv2
@@ -20,16 +18,15 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
 from av.video.stream import VideoStream
 
-from frrcam.errors import SinkForbidden, SinkLost, SinkNotFound, SinkUnusable, SourceUnusable, UsageError
+from frrcam.errors import SinkLost, SinkUnusable, SourceUnusable, UsageError
 from frrcam.frame import Frame, Image
 from frrcam.sinks.base import Payload, SinkInfo
+from frrcam.sinks.files import no_folder, write_error
 from frrcam.sources.base import Closing
 
 MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 """File name ending → container. Each takes H.264 and any timing."""
 
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_NO_RIGHT = {errno.EACCES, errno.EPERM, errno.EROFS}
 _FAILURES = (FFmpegError, OSError, ValueError)
 _BT601 = 6
 """AVCOL_SPC_SMPTE170M; PyAV's Colorspace numbers are swscale's."""
@@ -216,7 +213,7 @@ class VideoSink(Closing):
             yield
         except _FAILURES as error:
             self.abort()
-            raise _sink_error(self._path, error) from error
+            raise write_error(self._path, error) from error
         except BaseException:
             self.abort()
             raise
@@ -236,12 +233,12 @@ def _make_part(path: Path) -> Path:
     if path.is_dir():
         raise SinkUnusable(f"{path} is a folder; name a file in it")
     if not path.parent.is_dir():
-        raise SinkNotFound(f"{path.parent}: no such folder; make it first: mkdir -p '{path.parent}'")
+        raise no_folder(path)
     part = path.with_name(path.name + ".part")
     try:
         part.open("wb").close()
     except OSError as error:
-        raise _sink_error(path, error) from error
+        raise write_error(path, error) from error
     return part
 
 
@@ -261,14 +258,3 @@ def _copied_packets(container: InputContainer, streams: dict[int, Stream]) -> It
         packet.pts = packet.dts if packet.pts is None else packet.pts - shift
         packet.stream = streams[packet.stream.index]
         yield packet
-
-
-def _sink_error(path: Path, error: Any) -> SinkUnusable | SinkForbidden:
-    number = getattr(error, "errno", None)
-    if number in _DISK_FULL:
-        return SinkUnusable(
-            f"{path}: the disk is full ({error.strerror}); nothing was kept, free some space and try again"
-        )
-    if number in _NO_RIGHT:
-        return SinkForbidden(f"{path}: no permission to write there ({error.strerror}); pick another folder")
-    return SinkUnusable(f"{path}: cannot be written: {error}")

@@ -57,6 +57,9 @@ class Node(Protocol):
     def fault(self) -> str | None:
         """Why the device can no longer be published to, or None. Cheap enough for every frame."""
 
+    def revive(self) -> None:
+        """Mends the ability to take pictures, where an old driver has lost it; asks for both abilities again."""
+
     def users(self) -> tuple[str, ...]:
         """The other programs that have it open, as far as the system tells."""
 
@@ -171,6 +174,8 @@ def _look(device: str | None, label: str, finder: Finder, node_opener: Callable[
         node = node_opener(path)
     except OSError as error:
         raise _node_error(path, label, error) from error
+    if node.driver == LOOPBACK_DRIVER:
+        node.revive()
     if trouble := _trouble(path, label, node):
         node.close()
         raise SinkUnusable(trouble)

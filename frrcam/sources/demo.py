@@ -5,13 +5,15 @@ slow sine paths; the light is dim and its colour wanders; the sensor is noisy, t
 JPEG. All of it follows from the seed.
 """
 
+import importlib.util
+from pathlib import Path
 from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from frrcam.errors import SourceLost, UsageError
+from frrcam.errors import SourceLost, SourceNotFound, UsageError
 from frrcam.frame import Frame, Image
 from frrcam.sources.base import Closing, SourceInfo
 
@@ -20,7 +22,13 @@ FACE_CENTRE: Final = (225.0, 135.0)
 FACE_HEIGHT: Final = 105.0
 """Brow line of the hair to chin, in the portrait's own pixels."""
 FACE_SHARE: Final = 200 / 720
-"""The face's height on the picture's shorter side: 200 px at 720p."""
+"""The face's height as a share of the widest 16:9 window in the picture: 200 px at 720p.
+
+That window is the picture's lower end: a taller picture shows more wall above her, and not her hands.
+"""
+COLLAR: Final = (190, 225)
+"""Rows of the portrait between which it goes out of focus: in the sharp badges and folds of her suit a detector now and
+then sees a second face."""
 SWAY: Final = 0.06
 """How far the face wanders from its place, as a share of the picture's sides."""
 JPEG_QUALITY: Final = 45
@@ -44,11 +52,13 @@ class DemoSource(Closing):
             raise UsageError(f"{fps:g} pictures a second cannot be meant; choose 1 to 240")
         self.info = SourceInfo("demo", width, height, fps, live=False)
         rng = np.random.default_rng(seed)
-        scale = FACE_SHARE * min(size) / FACE_HEIGHT
+        window = min(height, width * 9 / 16)
+        scale = FACE_SHARE * window / FACE_HEIGHT
+        self._level = 1 - 0.56 * window / height
         # The portrait has 512 pixels: above that, half the picture's size already holds all its detail.
         self._coarse = 2 if scale > 1.2 else 1
         self._scale = scale / self._coarse
-        self._scene, self._centre = _scene(width / scale, height / scale)
+        self._scene, self._centre = _scene(width / scale, height / scale, self._level)
         self._noise = _noise(width + NOISE_SLACK, height + NOISE_SLACK, rng)
         self._seen = np.empty((-(-height // self._coarse), -(-width // self._coarse), 3), np.uint8)
         self._soft = np.empty((height, width, 3), np.uint8)
@@ -73,7 +83,7 @@ class DemoSource(Closing):
         height, width = self._seen.shape[:2]
         sway_x, sway_y, turn, approach = np.sin(2 * np.pi * time / np.array([7.0, 5.0, 9.0, 11.0]) + self._phases[:4])
         matrix = np.asarray(cv2.getRotationMatrix2D(self._centre, 5 * turn, self._scale * (1 + 0.07 * approach)), float)
-        matrix[:, 2] += np.array([width * (0.5 + SWAY * sway_x), height * (0.44 + SWAY * sway_y)]) - self._centre
+        matrix[:, 2] += np.array([width * (0.5 + SWAY * sway_x), height * (self._level + SWAY * sway_y)]) - self._centre
         seen = cv2.warpAffine(self._scene, matrix, (width, height), dst=self._seen, flags=cv2.INTER_LINEAR)
         return np.asarray(seen, np.uint8)
 
@@ -96,21 +106,23 @@ class DemoSource(Closing):
         return np.asarray(np.clip(curve + 6, 0, 255)[None], np.uint8)
 
 
-def _scene(width: float, height: float) -> tuple[Image, tuple[float, float]]:
+def _scene(width: float, height: float, level: float) -> tuple[Image, tuple[float, float]]:
     """The portrait in a room wide enough for a window of width×height to sway in, and the face's centre in it.
+
+    `level`: at which share of the window's height, from its top, the face is.
 
     Beyond the portrait the room goes on as its own blurred reflection, which melts into it without an edge.
     """
-    from skimage import data  # takes a third of a second, and only the demo needs it
-
-    portrait = cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2BGR)
+    portrait = _portrait()
+    focus = np.interp(np.arange(len(portrait)), COLLAR, (1, 0))[:, None, None]
+    portrait = np.asarray(portrait * focus + cv2.GaussianBlur(portrait, (0, 0), 6) * (1 - focus) + 0.5, np.uint8)
     side = portrait.shape[0]
-    # A share of 0.75 from the face covers half the window, the sway, the turn and the nearing.
-    reach_x, reach_y = 0.75 * width, 0.75 * height
+    # A quarter more than half the window, or than what is above and below, covers the sway, the turn and the nearing.
+    reach_x, reach_up, reach_down = 0.75 * width, (level + 0.3) * height, (1.25 - level) * height
     left = max(0, int(reach_x - FACE_CENTRE[0]))
     right = max(0, int(reach_x - (side - FACE_CENTRE[0])))
-    top = max(0, int(reach_y - FACE_CENTRE[1]))
-    bottom = max(0, int(reach_y - (side - FACE_CENTRE[1])))
+    top = max(0, int(reach_up - FACE_CENTRE[1]))
+    bottom = max(0, int(reach_down - (side - FACE_CENTRE[1])))
     # Above her is wall, which goes on by its edge: a reflection would show her hair twice.
     taller = cv2.copyMakeBorder(portrait, top, 0, 0, 0, cv2.BORDER_REPLICATE)
     sharp = cv2.copyMakeBorder(taller, 0, bottom, left, right, cv2.BORDER_REFLECT)
@@ -121,6 +133,17 @@ def _scene(width: float, height: float) -> tuple[Image, tuple[float, float]]:
     weight = cv2.GaussianBlur(inside, (0, 0), 12.0)[..., None]
     scene = sharp * weight + blurred * (1 - weight)
     return np.asarray(scene + 0.5, np.uint8), (left + FACE_CENTRE[0], top + FACE_CENTRE[1])
+
+
+def _portrait() -> Image:
+    """The astronaut, 512×512 BGR, from scikit-image's file: importing the package would take longer than all else."""
+    spec = importlib.util.find_spec("skimage")
+    for folder in (spec and spec.submodule_search_locations) or ():
+        file = Path(folder, "data", "astronaut.png")
+        portrait = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR) if file.is_file() else None
+        if portrait is not None:
+            return np.asarray(portrait, np.uint8)
+    raise SourceNotFound("the demo's portrait is not there; get it by: pip install --force-reinstall scikit-image")
 
 
 def _noise(width: int, height: int, rng: np.random.Generator) -> Image:

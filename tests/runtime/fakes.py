@@ -1,7 +1,10 @@
 """Clocks that tests turn, and doubles of what the runtime talks to (sources, sinks and restorers ship their own)."""
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +34,52 @@ class FakeClock:
             self.waits.append(seconds)
         self.now = min(self.now + seconds, max(self.stop_at, self.now))
         return self.now >= self.stop_at
+
+
+class FakeExecutor(Executor):
+    """Makes each call at once; while `hangs`, keeps it until release(). Who waits for a kept one sees time pass."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.hangs = self.ended = False
+        self._clock, self._kept = clock, list[Callable[[], None]]()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        assert not self.ended
+        future = PatientFuture(self._clock)
+        self._kept.append(lambda: future.settle(partial(fn, *args, **kwargs)))
+        if not self.hangs:
+            self.release()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        assert not wait, "what may hang is not waited for"
+        self.ended = True
+
+    def release(self) -> None:
+        """Makes what was kept, and lets everything through from now on."""
+        self.hangs = False
+        while self._kept:
+            self._kept.pop(0)()
+
+
+class PatientFuture(Future[Any]):
+    """Waits on the test's clock."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def result(self, timeout: float | None = None) -> Any:
+        if not self.done() and timeout is not None:
+            self._clock.sleep(timeout)
+        return super().result(0)
+
+    def settle(self, call: Callable[[], Any]) -> None:
+        """Makes the call and tells what came of it."""
+        try:
+            self.set_result(call())
+        except BaseException as error:
+            self.set_exception(error)
 
 
 class Said:

@@ -1,7 +1,7 @@
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from frrcam.frame import Frame, Image
 from frrcam.restore.types import FakeRestorer
 from frrcam.runtime.budget import Budget, ladder
 from frrcam.runtime.daemon import Daemon
-from frrcam.runtime.live import Engine
+from frrcam.runtime.enhancer import Engine
 from frrcam.runtime.pipeline import Pipeline
 from frrcam.sinks.base import FakeSink, Payload
 from frrcam.sources.base import FakeSource, Source
@@ -69,6 +69,7 @@ class Rig:
         *,
         fps: float = 120.0,
         reopen: Callable[[], Source] | None = None,
+        patience_s: float = LONG,
     ) -> None:
         self.source = source or FakeSource([PICTURE] * 20, fps)
         self.sink, self.said = sink or FakeSink(), Said()
@@ -82,6 +83,7 @@ class Rig:
             fps=fps,
             settings=LiveSettings(),
             notices=self.said.notices,
+            patience_s=patience_s,
         )
 
     def run_aside(self, **arguments: object) -> threading.Thread:
@@ -92,15 +94,6 @@ class Rig:
 
 def ours() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("frrcam")]
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_is_left() -> Iterator[None]:
-    yield
-    for thread in threading.enumerate():
-        if thread.name.startswith("frrcam"):
-            thread.join(LONG)
-    assert ours() == []
 
 
 def test_a_file_is_played_to_its_last_frame():

@@ -8,8 +8,10 @@ from frrcam.errors import SinkLost, SinkNotFound
 from frrcam.frame import Frame, Image
 from frrcam.restore.types import FakeRestorer
 from frrcam.runtime.budget import Budget, Rung, ladder
-from frrcam.runtime.live import HELD_AFTER_S, RETRY_S, WAITING_GREY, Engine, Live
+from frrcam.runtime.enhancer import Engine
+from frrcam.runtime.live import HELD_AFTER_S, WAITING_GREY, Live
 from frrcam.runtime.pipeline import Pipeline
+from frrcam.runtime.retry import RETRY_S
 from frrcam.sinks.base import FakeSink, Payload
 from tests.runtime.fakes import FakeClock, FakeDetector, FakeTracker, Said, picture, track
 
@@ -106,6 +108,15 @@ def test_work_and_latency_are_measured():
     assert record.latency == pytest.approx(0.02)
     assert record.total == pytest.approx(0.004)
     assert record.stages["capture"] == 0.004
+
+
+def test_decoding_beside_it_takes_nothing_from_a_frames_time():
+    rig = Rig()
+    for index in range(60):
+        rig.clock.sleep(1 / FPS)
+        rig.live.serve(Frame(rig.image, index, rig.clock.now, "fake"), read_s=1.0)
+    assert rig.live.plan.rung == "fake"
+    assert not rig.live.metrics.window()[-1].late
 
 
 def test_a_late_frame_is_counted():

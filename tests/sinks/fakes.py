@@ -1,5 +1,6 @@
 """A machine with one video node, and pyvirtualcam without a driver."""
 
+import errno
 import os
 import struct
 from dataclasses import dataclass, field
@@ -9,20 +10,24 @@ import numpy as np
 
 from frrcam.devices import LOOPBACK_DRIVER
 from frrcam.sinks.base import Payload
-from frrcam.v4l2 import VIDIOC_QUERYCAP, Capability, System
+from frrcam.v4l2 import VIDIOC_QUERYCAP, VIDIOC_STREAMON, Capability, System
 
 
 @dataclass
 class FakeMachine:
-    """Answers VIDIOC_QUERYCAP for every node; the nodes are plain files under `root`."""
+    """Answers VIDIOC_QUERYCAP for every node, and VIDIOC_STREAMON; the nodes are plain files under `root`."""
 
     root: Path
     driver: str = LOOPBACK_DRIVER
     card: str = "FRR Camera"
     capabilities: Capability = Capability.VIDEO_OUTPUT
+    healed: Capability | None = None
+    """What it can do once somebody has said to stream to it and gone: v4l2loopback 0.12.7."""
     ioctl_errno: int | None = None
     open_errno: int | None = None
     descriptors: set[int] = field(default_factory=set)
+    streamed: set[int] = field(default_factory=set)
+    """Descriptors that have said to stream."""
 
     def add(self, node: str) -> Path:
         """Makes a node."""
@@ -50,9 +55,14 @@ class FakeMachine:
     def _close(self, descriptor: int) -> None:
         self.descriptors.remove(descriptor)
         os.close(descriptor)
+        if descriptor in self.streamed and self.healed is not None:
+            self.capabilities = self.healed
 
     def _ioctl(self, descriptor: int, request: int, argument: bytearray) -> object:
         assert descriptor in self.descriptors
+        if request == VIDIOC_STREAMON:
+            self.streamed.add(descriptor)
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         assert request == VIDIOC_QUERYCAP
         if self.ioctl_errno:
             raise OSError(self.ioctl_errno, os.strerror(self.ioctl_errno))

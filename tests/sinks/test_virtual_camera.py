@@ -1,5 +1,6 @@
 import errno
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,45 @@ def test_the_ability_that_old_modules_lose_is_explained(bench: Bench) -> None:
     bench.machine.capabilities = Capability.STREAMING
     with pytest.raises(SinkUnusable, match=r"0\.12\.7 .*modprobe -r v4l2loopback"):
         bench.open()
+
+
+def test_the_ability_that_old_modules_lose_is_given_back(bench: Bench) -> None:
+    bench.machine.capabilities, bench.machine.healed = Capability.STREAMING, Capability.VIDEO_OUTPUT
+    with bench.open() as sink:
+        assert sink.info.where == NODE
+
+
+BOTH = Capability.VIDEO_OUTPUT | Capability.VIDEO_CAPTURE
+
+
+@pytest.mark.parametrize(
+    ("version", "pictures", "usable"), [("0.12.3", 0, True), ("", 0, True), ("", 1, False), ("0.15.0", 0, False)]
+)
+def test_a_reader_that_a_producer_has_left_behind_is_told_from_a_producer(
+    bench: Bench, version: str, pictures: int, usable: bool
+) -> None:
+    """`pictures` come in each look. Only the old module may be asked in this way: a newer one has one reader."""
+    machine = bench.machine
+    machine.capabilities, machine.healed = Capability.VIDEO_CAPTURE, BOTH
+    loaded = machine.root / "sys/module/v4l2loopback"
+    loaded.mkdir(parents=True)
+    (loaded / "version").write_text(version)
+    pipe = machine.root / NODE.lstrip("/")
+    pipe.unlink()
+    os.mkfifo(pipe)
+    producer = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        os.write(producer, b"old")
+        wait: Callable[[float], object] = lambda _: os.write(producer, b"new"[:pictures])  # noqa: E731
+        node_opener = lambda path: VideoNode(path, machine.system, wait)  # noqa: E731
+        if usable:
+            bench.open(node_opener=node_opener).close()
+        else:
+            with pytest.raises(SinkUnusable, match="publishes to it already"):
+                bench.open(node_opener=node_opener)
+    finally:
+        os.close(producer)
+    assert bool(machine.streamed) is usable
 
 
 @pytest.mark.parametrize(

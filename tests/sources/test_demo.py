@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
+from skimage import data
 
+from frrcam.config import load_settings
 from frrcam.errors import SourceLost, UsageError
 from frrcam.frame import Image
-from frrcam.sources.demo import DemoSource
+from frrcam.runtime.engine import load_detector
+from frrcam.sources.demo import FACE_SHARE, DemoSource, _portrait
 
 
 def images(source: DemoSource, count: int) -> list[Image]:
@@ -53,3 +56,21 @@ def test_keeps_time_by_its_rate() -> None:
 def test_absurd_wishes_are_refused(size: tuple[int, int], fps: float) -> None:
     with pytest.raises(UsageError, match="choose"):
         DemoSource(size, fps)
+
+
+def test_the_portrait_is_scikit_images() -> None:
+    assert np.array_equal(_portrait(), data.astronaut()[..., ::-1])
+
+
+@pytest.mark.parametrize("size", [(640, 480), (1280, 720)])
+def test_our_detector_finds_one_face_and_no_other(size: tuple[int, int]) -> None:
+    detector = load_detector(load_settings())
+    assert {len(detector.detect(image)) for image in images(DemoSource(size, fps=1), 16)} == {1}
+
+
+@pytest.mark.parametrize("size", [(160, 120), (480, 640), (1280, 200), (640, 480)])
+def test_the_face_is_in_the_picture(size: tuple[int, int]) -> None:
+    source = DemoSource(size)
+    window = min(size[1], size[0] * 9 / 16)
+    assert source._level * size[1] - FACE_SHARE * window / 2 >= 0
+    assert source._level * size[1] + FACE_SHARE * window / 2 <= size[1]

@@ -1,0 +1,1 @@
+"""The commands by group, each module one: parse, call, print. `cli` puts them together."""

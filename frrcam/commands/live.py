@@ -1,0 +1,89 @@
+"""What a person runs it for: start, and how that one is."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from frrcam.commands.console import fail, out, print_json, say
+from frrcam.commands.options import (
+    Device,
+    Fps,
+    Json,
+    MaxFaces,
+    Model,
+    Output,
+    Provider,
+    Size,
+    SourceOption,
+    Strength,
+    settings_of,
+)
+from frrcam.errors import FrrcamError
+
+
+def start(
+    device: Device = None,
+    source: SourceOption = None,
+    output: Output = None,
+    size: Size = None,
+    fps: Fps = None,
+    strength: Strength = None,
+    model: Model = None,
+    provider: Provider = None,
+    max_faces: MaxFaces = None,
+    frames: Annotated[int | None, typer.Option("--frames", min=1, help="Stop after so many pictures.")] = None,
+    mirror: Annotated[
+        bool | None,
+        typer.Option("--mirror/--no-mirror", help="Flip left and right. Meetings mirror your own view already."),
+    ] = None,
+    port: Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Of the page; 0: any free one.")] = None,
+    snapshot: Annotated[
+        Path | None, typer.Option("--snapshot", help="When it stops, write the last before | after here.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Enhance a camera live and publish it as **FRR Camera**.
+
+    Without arguments: the first camera to the virtual camera called "FRR Camera". Where either is missing, a line
+    says so and the embedded default serves: the demo picture, the preview page.
+
+        frrcam start                                  the first camera
+        frrcam start --device 0                       the camera /dev/video0
+        frrcam start --device logi --size 1920x1080   by part of its name
+        frrcam start --source clip.mp4 -o preview     a clip, on the page
+        frrcam start --source demo -o out.mp4 --frames 300
+
+    Ctrl-C stops.
+    """
+    from frrcam.start import StartOptions
+    from frrcam.start import start as run
+
+    try:
+        settings = settings_of(
+            camera={"device": device, "source": source, "size": size, "fps": fps, "mirror": mirror},
+            output={"output": output},
+            restore={"strength": strength, "model": model, "provider": provider, "max_faces": max_faces},
+            control={"port": port},
+        )
+        published = run(settings, StartOptions(frames, snapshot, as_json), say)
+    except FrrcamError as error:
+        fail(error)
+    say(f"stopped after {published} pictures")
+
+
+def status(as_json: Json = False) -> None:
+    """Ask the running daemon how it is: state, rung and why, milliseconds per frame, what it has said."""
+    from frrcam.control.discovery import ask_status
+    from frrcam.start import summary
+
+    try:
+        answer = ask_status()
+    except FrrcamError as error:
+        fail(error)
+    if as_json:
+        print_json(answer.model_dump(mode="json"))
+    else:
+        out.print(summary(answer), markup=False)
+        for notice in answer.notices:
+            out.print(f"  {notice.text}", markup=False)

@@ -1,0 +1,54 @@
+"""`frrcam models`: what there is, and fetch."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from frrcam.commands.console import err, fail, out, print_json, say
+from frrcam.commands.options import Json
+from frrcam.errors import FrrcamError
+
+app = typer.Typer(no_args_is_help=False, invoke_without_command=True)
+
+
+@app.callback()
+def models(context: typer.Context, as_json: Json = False) -> None:
+    """The networks in weights/, with figures and licences; `frrcam models fetch NAME` gets another detector."""
+    if context.invoked_subcommand:
+        return
+    from frrcam.restore import models as known
+
+    try:
+        entries = [*known.load_manifest().models.values(), *known.fetched()]
+    except FrrcamError as error:
+        fail(error)
+    if as_json:
+        print_json(known.as_json(entries))
+    else:
+        out.print(known.table(entries))
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="buffalo_s (122 MB) or buffalo_sc (14 MB): the same detector.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Accept the licence (non-commercial research only).")] = False,
+    archive: Annotated[Path | None, typer.Option("--from", help="The pack's zip, brought by other means.")] = None,
+) -> None:
+    """Get InsightFace's detector, after showing its licence. frrcam does not need it.
+
+    frrcam models fetch buffalo_sc
+    FRRCAM_FACES__DETECTOR=buffalo_sc frrcam start
+    """
+    from frrcam.restore import download
+
+    def consent(text: str) -> bool:
+        say(text)
+        return yes or typer.confirm("Accept?", err=True)
+
+    try:
+        with download.progress_bar(name, err) as report:
+            path = download.fetch(download.find_pack(name), consent, archive=archive, report=report)
+    except FrrcamError as error:
+        fail(error)
+    say(f"{name}: {path}")

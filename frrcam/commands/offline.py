@@ -1,0 +1,96 @@
+"""What needs no camera: bench and enhance."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from frrcam.commands.console import fail, out, print_json, say
+from frrcam.commands.options import Json, MaxFaces, Model, Provider, Size, SourceOption, Strength, settings_of
+from frrcam.errors import FrrcamError
+
+
+def bench(
+    source: SourceOption = "demo",
+    seconds: Annotated[float, typer.Option("--seconds", min=1, max=3600, help="How long to measure.")] = 10,
+    size: Size = None,
+    model: Model = None,
+    provider: Provider = None,
+    max_faces: MaxFaces = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw the frame times against the budget: FILE.png.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure the live pipeline on this machine: milliseconds per stage and per frame, rate, load.
+
+    frrcam bench
+    frrcam bench --source clip.mp4 --seconds 20 --plot frames.png
+    frrcam bench --json | jq .frame_ms.p95
+    """
+    import time
+
+    from frrcam import bench as benchmark
+    from frrcam.runtime.engine import check_models, load_engine
+    from frrcam.runtime.notices import Notices
+    from frrcam.sources import open_source
+
+    try:
+        settings = settings_of(
+            camera={"source": source, "size": size},
+            restore={"model": model, "provider": provider, "max_faces": max_faces},
+        )
+        if plot:
+            benchmark.check_plot(plot)
+        check_models(settings)
+        notices = Notices(time.time, say)
+        camera = settings.camera
+        report, daemon = benchmark.run_bench(
+            lambda: open_source(None, camera.source, camera.size, camera.fps, loop=True),
+            lambda period: load_engine(settings, period, notices),
+            seconds,
+        )
+        if plot:
+            benchmark.plot(report, daemon, plot)
+            say(f"frame times drawn in {plot}")
+    except FrrcamError as error:
+        fail(error)
+    if as_json:
+        print_json(report.as_json())
+    else:
+        for table in benchmark.as_tables(report):
+            out.print(table)
+
+
+def enhance(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A picture, a clip, or a folder of them.")],
+    target: Annotated[str, typer.Argument(metavar="OUT", help="The file to write, or a folder (then end it with /).")],
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Take in the subfolders of a folder.")] = False,
+    compare: Annotated[bool, typer.Option("--compare", help="Write before | after side by side.")] = False,
+    strength: Strength = None,
+    model: Model = None,
+    provider: Provider = None,
+    max_faces: MaxFaces = None,
+    as_json: Json = False,
+) -> None:
+    """Enhance pictures and clips offline, every face of every frame with the best network.
+
+        frrcam enhance me.jpg better.jpg
+        frrcam enhance call.mp4 better.mp4 --compare
+        frrcam enhance holiday/ better/
+
+    A clip keeps its frame count, size, rate, rotation and sound. Nothing appears under OUT before it is complete.
+    """
+    from frrcam.enhance import EnhanceOptions
+    from frrcam.enhance import enhance as run
+
+    try:
+        settings = settings_of(
+            restore={"strength": strength, "model": model, "provider": provider, "max_faces": max_faces or 16}
+        )
+        report = run(source, target, settings, EnhanceOptions(compare, recursive), say)
+    except FrrcamError as error:
+        fail(error)
+    if as_json:
+        print_json(report.as_json())
+    raise typer.Exit(1 if report.failed else 0)

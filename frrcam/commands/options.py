@@ -1,0 +1,50 @@
+"""The options that several commands share, and the settings that come of them."""
+
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+
+import typer
+
+if TYPE_CHECKING:
+    from frrcam.config import Settings
+
+Device = Annotated[
+    str | None, typer.Option("--device", "-d", help="Camera: 0, /dev/video0, a by-id link, or part of its name.")
+]
+SourceOption = Annotated[
+    str | None, typer.Option("--source", "-s", help="A clip or picture FILE, or *demo*, instead of a camera.")
+]
+Output = Annotated[
+    str | None,
+    typer.Option("--output", "-o", help="/dev/videoN, FILE.mp4 or *preview*; default: the FRR Camera."),
+]
+Size = Annotated[str | None, typer.Option("--size", help="WIDTHxHEIGHT, e.g. 1280x720; default: the nearest it has.")]
+Fps = Annotated[
+    float | None, typer.Option("--fps", min=1, max=240, help="Pictures a second; default: 30 or the file's.")
+]
+Strength = Annotated[
+    float | None, typer.Option("--strength", min=0, max=1, help="How much of the change is applied, 0 to 1.")
+]
+Model = Annotated[
+    str | None, typer.Option("--model", "-m", help="*auto*, a name that `frrcam models` lists, or FILE.onnx.")
+]
+Provider = Annotated[
+    str | None,
+    typer.Option("--provider", "-p", help="auto, cpu, openvino, cuda, tensorrt, directml, coreml or qnn."),
+]
+MaxFaces = Annotated[int | None, typer.Option("--max-faces", min=1, max=16, help="Faces enhanced, largest first.")]
+Json = Annotated[bool, typer.Option("--json", help="For machines: JSON on standard output.")]
+
+
+def settings_of(**flags: dict[str, Any]) -> "Settings":
+    """The settings with these flags, by section, on top. Raises UsageError for one that makes no sense."""
+    from frrcam.config import Provider as Providers
+    from frrcam.config import load_settings, parse_size
+    from frrcam.errors import UsageError
+
+    size = flags.get("camera", {}).get("size")
+    if size is not None:
+        parse_size(size)
+    provider = flags.get("restore", {}).get("provider")
+    if provider is not None and provider not in get_args(Providers):
+        raise UsageError(f'provider "{provider}" is none of: {", ".join(get_args(Providers))}')
+    return load_settings(flags)

@@ -1,0 +1,41 @@
+"""The shipped networks, loaded as the daemon does."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from frrcam.config import load_settings
+from frrcam.errors import ModelError, ModelNotFound
+from frrcam.runtime.budget import Plan
+from frrcam.runtime.engine import load_engine
+from frrcam.sources.demo import DemoSource
+from tests.runtime.fakes import Said
+
+PERIOD = 1 / 30
+
+
+def test_an_engine_enhances_until_it_is_closed():
+    said = Said()
+    engine = load_engine(
+        load_settings({"restore": {"model": "frrnet-160-int8", "provider": "cpu"}}), PERIOD, said.notices
+    )
+    assert engine.describe("frrnet-160-int8") == ("frrnet-160-int8", "cpu")
+    plan = Plan("best", "", "frrnet-160-int8", 1, 1, True)
+    with DemoSource((640, 360)) as source:
+        outcomes = [engine.pipeline.process(source.read(), plan, 1.0) for _ in range(8)]
+        assert outcomes[-1].fresh == 1
+        assert np.any(outcomes[-1].image != source.read().image)
+        engine.close()
+        engine.close()
+        with pytest.raises((ModelError, TypeError, AttributeError)):
+            engine.pipeline.process(source.read(), plan, 1.0)
+    assert said.lines == []
+
+
+@pytest.mark.parametrize("section", ["restore", "faces"])
+def test_what_is_wrong_with_either_network_is_told(section: str, tmp_path: Path):
+    key = {"restore": "model", "faces": "detector"}[section]
+    settings = load_settings({"restore": {"provider": "cpu"}, section: {key: str(tmp_path / "none.onnx")}})
+    with pytest.raises(ModelNotFound, match=r"none\.onnx"):
+        load_engine(settings, PERIOD, Said().notices)

@@ -1,0 +1,126 @@
+"""What is published while nobody watches, and what the next reader sees first."""
+
+import numpy as np
+
+from frrcam.control.settings import LiveSettings
+from frrcam.runtime.live import HELD_AFTER_S, IDLE_EVERY_S, WAITING_GREY, Live
+from frrcam.sinks.base import FakeSink, Sink
+from tests.runtime.fakes import FakeClock, Said, frame
+from tests.runtime.on_demand import NEW, OLD, SIZE, STEP_S, is_placeholder, same
+
+
+class LiveBench:
+    """A Live without an engine, on a clock of its own."""
+
+    def __init__(self, sink: FakeSink | None = None) -> None:
+        self.clock, self.said, self.sink = FakeClock(), Said(), sink or FakeSink()
+        self.preview = FakeSink()
+        self.live = Live(
+            self.sink, self._reopen, SIZE, 30.0, LiveSettings(), self.said.notices, self.clock, preview=self.preview
+        )
+
+    def _reopen(self, width: int, height: int, fps: float) -> Sink:
+        self.sink = FakeSink()
+        return self.sink
+
+    def idle(self, seconds: float, step: float = STEP_S) -> None:
+        until = self.clock.now + seconds
+        while self.clock.now < until:
+            self.clock.sleep(step)
+            self.live.idle()
+
+
+def test_a_placeholder_at_once_and_then_one_every_two_seconds():
+    bench = LiveBench()
+    bench.live.idle()
+    assert len(bench.sink.sent) == 1
+    bench.idle(IDLE_EVERY_S - STEP_S)
+    assert len(bench.sink.sent) == 1
+    bench.idle(STEP_S)
+    assert len(bench.sink.sent) == 2
+    bench.idle(10 * IDLE_EVERY_S)
+    assert len(bench.sink.sent) == 12
+    assert all(is_placeholder(payload) for payload, _ in bench.sink.sent)
+    assert bench.sink.sent[0][0].shape == (SIZE[1], SIZE[0], 3)
+    assert bench.live.published_since_asked()
+    assert not bench.live.published_since_asked()
+    assert bench.said.lines == [], "nobody misses a picture"
+
+
+def test_the_last_picture_is_forgotten_and_the_next_one_goes_on():
+    bench = LiveBench()
+    bench.live.serve(frame(OLD, timestamp=bench.clock.now))
+    assert bench.live.last is OLD
+    bench.idle(STEP_S)
+    assert bench.live.last is None
+    assert len(bench.sink.sent) == 2, "at once, not two seconds after the last picture"
+    for payload, original in (bench.sink.sent[-1], bench.preview.sent[-1]):
+        assert is_placeholder(payload)
+        assert np.all(original.image == WAITING_GREY), "nor does the page's `before` show it"
+
+    bench.clock.sleep(HELD_AFTER_S + 0.1)
+    bench.live.hold()
+    assert not same(bench.sink.sent[-1][0], OLD)
+    assert int(np.median(bench.sink.sent[-1][0])) == WAITING_GREY, "held while the camera comes back"
+
+    bench.live.serve(frame(NEW, 1, bench.clock.now))
+    assert bench.sink.sent[-1][0] is NEW
+    assert bench.live.last is NEW
+    count = len(bench.sink.sent)
+    bench.live.idle()
+    assert len(bench.sink.sent) == count + 1
+    assert is_placeholder(bench.sink.sent[-1][0])
+
+
+def test_a_pause_that_nobody_watched_is_no_silence_of_the_camera():
+    bench = LiveBench()
+    bench.live.serve(frame(OLD, timestamp=bench.clock.now))
+    bench.idle(3600)
+    bench.live.wake()
+    bench.live.hold()
+    bench.clock.sleep(HELD_AFTER_S / 2)
+    bench.live.hold()
+    assert is_placeholder(bench.sink.sent[-1][0])
+    assert bench.said.lines == []
+
+
+def test_a_sink_that_is_lost_while_nobody_watches_comes_back():
+    bench = LiveBench(FakeSink(lost_after=1))
+    bench.idle(2 * IDLE_EVERY_S)
+    assert bench.live.sink_lost
+    assert bench.live.published_since_asked()
+    bench.live.idle()
+    assert not bench.live.published_since_asked()
+    bench.idle(2 * IDLE_EVERY_S)
+    assert not bench.live.sink_lost
+    assert is_placeholder(bench.sink.sent[-1][0])
+    assert bench.live.published_since_asked()
+
+
+def test_a_camera_that_is_woken_has_its_second_from_then_on():
+    bench = LiveBench()
+    bench.idle(3600)
+    bench.clock.sleep(STEP_S)
+    bench.live.wake()
+    bench.clock.sleep(HELD_AFTER_S - 0.1)
+    bench.live.hold()
+    assert bench.said.lines == []
+    bench.clock.sleep(0.2)
+    bench.live.hold()
+    assert bench.said.lines == ["camera: no pictures for 1 s; waiting for it"]
+
+
+def test_a_silence_that_is_just_over_is_not_said_again():
+    bench = LiveBench()
+    bench.live.serve(frame(OLD, timestamp=bench.clock.now))
+    bench.clock.sleep(HELD_AFTER_S + 0.1)
+    bench.live.hold()
+    bench.said.notices.clear("camera", "pictures again")  # the capture thread has read one; it is on its way
+    bench.clock.sleep(0.1)
+    bench.live.hold()
+    assert bench.said.notices.active == set(), "nobody would ever take it back"
+    assert len(bench.said.lines) == 2
+    bench.live.serve(frame(NEW, 1, bench.clock.now))
+    bench.clock.sleep(HELD_AFTER_S + 0.1)
+    bench.live.hold()
+    assert len(bench.said.lines) == 3, "the next silence is a new one"
