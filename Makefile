@@ -21,9 +21,9 @@ test-train: $(VENV)/dev.stamp
 test-browser: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -m browser
 
-# A User-Mode Linux with real v4l2loopback and vivid: docs/vm.md.
+# A User-Mode Linux with real v4l2loopback and vivid, then one with systemd as PID 1: docs/vm.md.
 test-vm: $(VENV)/dev.stamp
-	tests/vm/run.sh $(or $(FRRCAM_VM_PYTHON),$(BIN)/python) -m pytest -p no:cacheprovider -m vm tests/vm $(ARGS)
+	tests/vm/all.sh $(or $(FRRCAM_VM_PYTHON),$(BIN)/python) $(ARGS)
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

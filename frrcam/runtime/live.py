@@ -136,7 +136,8 @@ class Live:
         frame = self._served or self._waiting(now)
         if self._held is None:  # said at its beginning only: later it might be just over, and nobody would take it back
             gone = now - self._last_seen
-            self._notices.raise_("camera", f"{frame.source}: no pictures for {gone:.0f} s; waiting for it")
+            text = f"{frame.source}: no pictures for {gone:.0f} s; waiting for it"
+            self._notices.raise_("camera", text, cause_unknown=True)
             image = self.last if self.last is not None else frame.image
             self._held = with_notice(image, "Camera is not answering - reconnecting")
         self._publish(self._held, frame, None)

@@ -29,7 +29,8 @@ class Notices:
     ) -> None:
         self._wall_clock, self._say = wall_clock, say
         self._lock = threading.Lock()
-        self._active: set[str] = set()
+        self._active: dict[str, bool] = {}
+        """Whether the cause of each trouble is still to be told."""
         self._said: deque[Notice] = deque(maxlen=keep)
 
     @property
@@ -52,11 +53,12 @@ class Notices:
         except Exception:  # a closed terminal must not end the picture
             log.debug("could not be said: %s", text, exc_info=True)
 
-    def raise_(self, key: str, text: str) -> None:
-        """A trouble has begun, or goes on (then nothing is said)."""
+    def raise_(self, key: str, text: str, *, cause_unknown: bool = False) -> None:
+        """A trouble has begun, or goes on: then nothing is said, but for the cause, once, where it was unknown."""
         with self._lock:
-            new = key not in self._active
-            self._active.add(key)
+            new = key not in self._active or (self._active[key] and not cause_unknown)
+            if new:
+                self._active[key] = cause_unknown
         if new:
             self.tell(text)
 
@@ -65,7 +67,6 @@ class Notices:
         if key not in self._active:  # the usual case, once a frame: no lock
             return
         with self._lock:
-            over = key in self._active
-            self._active.discard(key)
+            over = self._active.pop(key, None) is not None
         if over:
             self.tell(text)

@@ -15,6 +15,17 @@ def test_a_trouble_is_said_once_and_so_is_its_end():
     assert not said.notices.active
 
 
+def test_a_cause_that_comes_later_is_said_once():
+    said = Said()
+    for _ in range(2):
+        said.notices.raise_("camera", "no pictures", cause_unknown=True)
+    for _ in range(2):
+        said.notices.raise_("camera", "in use by v4l2-ctl")
+        said.notices.raise_("camera", "no pictures", cause_unknown=True)
+    said.notices.clear("camera", "back")
+    assert said.lines == ["no pictures", "in use by v4l2-ctl", "back"]
+
+
 def test_what_was_never_wrong_does_not_end():
     said = Said()
     said.notices.clear("camera", "back")

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Builds what the tests boot: a User-Mode Linux kernel with Video4Linux, vivid and v4l2loopback. Prints its folder.
+# Builds what the tests boot: a User-Mode Linux kernel with Video4Linux, vivid and v4l2loopback, once as it is now and
+# once as Debian 12 has it. Prints its folder.
 #
 # FRRCAM_VM_CACHE     where it is kept (default ~/.cache/frrcam/vm): 1.7 GB while building, 12 MB after
 # FRRCAM_VM_PREBUILT  a .tar.gz with linux.uml and modroot/, taken instead of building
@@ -8,23 +9,10 @@
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 cache=${FRRCAM_VM_CACHE:-$HOME/.cache/frrcam/vm}
-kernel=$cache/kernel-$(cat "$here/build.sh" "$here/uml-xstate.patch" | sha256sum | cut -c1-12)
+kernel=$cache/kernel-$(cat "$here/build.sh" "$here"/uml-*.patch | sha256sum | cut -c1-12)
 
-say() { echo "test-vm: $*" >&2; }
-
-require() { # COMMAND-OR-FILE=PACKAGE ...
-    local missing=() pair
-    for pair; do
-        [ -e "${pair%%=*}" ] || command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
-    done
-    [ ${#missing[@]} = 0 ] && return
-    if [ "$(id -u)" != 0 ]; then
-        say "run first: sudo apt-get install --no-install-recommends ${missing[*]}"
-        exit 1
-    fi
-    say "installing ${missing[*]}"
-    apt-get install -y -q --no-install-recommends "${missing[@]}" >&2
-}
+# shellcheck source=tests/vm/require.sh
+. "$here/require.sh"
 
 configure() {
     make -s defconfig >/dev/null
@@ -39,26 +27,30 @@ configure() {
         -e HOSTFS -e TMPFS -e TMPFS_POSIX_ACL -e TMPFS_XATTR -e DEVTMPFS -d DEVTMPFS_MOUNT -e OVERLAY_FS \
         -e UNIX -e NET -e INET -e IPV6 -d IPV6_SIT -e POSIX_TIMERS -e HIGH_RES_TIMERS -e FUTEX -e EPOLL -e SIGNALFD \
         -e TIMERFD -e EVENTFD -e SHMEM -e AIO -e INOTIFY_USER -e FHANDLE -e POSIX_MQUEUE -e SYSVIPC -e MEMBARRIER \
-        -e RSEQ -e CGROUPS -e CGROUP_PIDS -e CGROUP_SCHED -e MEMCG -e CGROUP_FREEZER -e NAMESPACES -e USER_NS -e PID_NS \
-        -e NET_NS -e UTS_NS -e IPC_NS -e SECCOMP -e SECCOMP_FILTER -e AUTOFS_FS -e BINFMT_MISC -e UNIX98_PTYS -e SOUND \
+        -e RSEQ -e PM -e SUSPEND -e RTC_CLASS -e UML_RTC -e CGROUPS -e CGROUP_PIDS -e CGROUP_SCHED -e MEMCG \
+        -e CGROUP_FREEZER -e NAMESPACES -e USER_NS -e PID_NS -e NET_NS -e UTS_NS -e IPC_NS -e SECCOMP -e SECCOMP_FILTER \
+        -e AUTOFS_FS -e BINFMT_MISC -e UNIX98_PTYS -e SOUND \
         -d GCC_PLUGINS -d WERROR -d DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT -d DEBUG_INFO_DWARF5 -d DEBUG_INFO_DWARF4 \
         -e DEBUG_INFO_NONE -d DEBUG_KERNEL -d VMAP_STACK -d WLAN -d ETHERNET
     make -s olddefconfig
-    for option in VIDEO_VIVID=m VIDEO_DEV=m HOSTFS=y OVERLAY_FS=y HAS_DMA=y; do
+    for option in VIDEO_VIVID=m VIDEO_DEV=m HOSTFS=y OVERLAY_FS=y HAS_DMA=y SUSPEND=y UML_RTC=y; do
         grep -q "^CONFIG_$option" .config || { say "the kernel cannot be configured with $option"; exit 1; }
     done
 }
 
-fetch_loopback() { # RELEASE: Debian's source of v4l2loopback, by a package list of our own
-    mkdir -p "lists-$1/partial" "cache-$1/archives/partial"
+loopback() { # SOURCE RELEASE FILE: v4l2loopback as that Debian has it, by a package list of our own
+    mkdir -p "lists-$2/partial" "cache-$2/archives/partial"
     local keys=/usr/share/keyrings/debian-archive-keyring.gpg
-    echo "deb [signed-by=$keys] http://deb.debian.org/debian $1 main" >"$1.list"
-    local apt=(-q -o "Dir::Etc::sourcelist=$PWD/$1.list" -o Dir::Etc::sourceparts=- -o APT::Sandbox::User=
-        -o "Dir::State::lists=$PWD/lists-$1" -o "Dir::Cache=$PWD/cache-$1")
+    echo "deb [signed-by=$keys] http://deb.debian.org/debian $2 main" >"$2.list"
+    local apt=(-q -o "Dir::Etc::sourcelist=$PWD/$2.list" -o Dir::Etc::sourceparts=- -o APT::Sandbox::User=
+        -o "Dir::State::lists=$PWD/lists-$2" -o "Dir::Cache=$PWD/cache-$2")
     apt-get "${apt[@]}" update >&2
     apt-get "${apt[@]}" download v4l2loopback-dkms >&2
-    dpkg-deb -x v4l2loopback-dkms_*.deb loopback
+    dpkg-deb -x v4l2loopback-dkms_*.deb "loopback-$2"
     rm v4l2loopback-dkms_*.deb
+    make -s -C "$1" M="$(echo "$PWD/loopback-$2"/usr/src/v4l2loopback-*)" modules >>build.log 2>&1
+    strip -g "loopback-$2"/usr/src/v4l2loopback-*/v4l2loopback.ko -o "$3"
+    rm -r "loopback-$2" "lists-$2" "cache-$2" "$2.list"
 }
 
 build() {
@@ -69,7 +61,7 @@ build() {
     export ARCH=um
     tar xf /usr/src/linux-source-6.1.tar.xz
     local source=$PWD/linux-source-6.1 release
-    (cd "$source" && patch -s -p1 <"$here/uml-xstate.patch" && configure && make -s "-j$(nproc)" linux modules) \
+    (cd "$source" && cat "$here"/uml-*.patch | patch -s -p1 && configure && make -s "-j$(nproc)" linux modules) \
         >build.log 2>&1 || { say "failed; see $PWD/build.log"; exit 1; }
     cp "$source/linux" linux.uml
     strip linux.uml
@@ -77,17 +69,14 @@ build() {
     release=$(make -s -C "$source" kernelrelease)
     make -s -C "$source" INSTALL_MOD_PATH="$PWD/modroot/usr" INSTALL_MOD_STRIP=1 modules_install
     rm -f "modroot/usr/lib/modules/$release/"{build,source}
-    mkdir "modroot/usr/lib/modules/$release/extra"
-    fetch_loopback trixie
-    make -s -C "$source" M="$(echo "$PWD"/loopback/usr/src/v4l2loopback-*)" modules >>build.log 2>&1
-    strip -g loopback/usr/src/v4l2loopback-*/v4l2loopback.ko -o "modroot/usr/lib/modules/$release/extra/v4l2loopback.ko"
+    mkdir "modroot/usr/lib/modules/$release/extra" modroot/usr/lib/frrcam-vm
+    loopback "$source" trixie "modroot/usr/lib/modules/$release/extra/v4l2loopback.ko"
+    loopback "$source" bookworm modroot/usr/lib/frrcam-vm/v4l2loopback-old.ko # not where modprobe looks
     depmod -b "$PWD/modroot/usr" "$release"
-    rm -rf "$source" loopback lists-* cache-* ./*.list
+    rm -rf "$source"
 }
 
-# what the guest runs is the host's own
-require busybox=busybox-static v4l2-ctl=v4l-utils ffmpeg=ffmpeg chromium-headless-shell=chromium-headless-shell >&2
-
+require busybox=busybox-static
 if [ ! -d "$kernel" ]; then
     rm -rf "$kernel.part"
     mkdir -p "$kernel.part"

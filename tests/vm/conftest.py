@@ -7,10 +7,14 @@ from pathlib import Path
 import pytest
 
 from frrcam.sources.demo import DemoSource
-from tests.vm.machine import FEWER_FAULTS, INSIDE, LOOPBACK, SHARE, Machine, load, unload, write_clip
+from tests.vm.machine import FEWER_FAULTS, INSIDE, LOOPBACK, OLD_LOOPBACK, SHARE, Machine, load, run, unload, write_clip
 
 SIZE, FPS = (640, 480), 30.0
 ROWS: list[tuple[str, str, str, float]] = []
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak-minutes", type=float, default=1.5, help="how long readers come and go in test_soak.py")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,9 +27,22 @@ def _memory_for_python_alone() -> None:
 @pytest.fixture
 def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
     """With a “Test Source” and an “FRR Camera”, both new; whatever the test starts ends with it."""
+    load("v4l2loopback", *LOOPBACK)
+    yield from machine_for(request)
+
+
+@pytest.fixture
+def old_machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
+    """The same with v4l2loopback 0.12.7, which Debian 12 has."""
+    load("videodev")
+    quoted = [f'{name}="{value}"' for name, _, value in (parameter.partition("=") for parameter in LOOPBACK)]
+    run("insmod", OLD_LOOPBACK, *quoted)
+    yield from machine_for(request)
+
+
+def machine_for(request: pytest.FixtureRequest) -> Iterator[Machine]:
     logs = SHARE / "logs"
     logs.mkdir(exist_ok=True)
-    load("v4l2loopback", *LOOPBACK)
     machine = Machine(logs / request.node.name)
     yield machine
     machine.close()

@@ -23,6 +23,7 @@ from frrcam.control.discovery import ask_status
 from frrcam.control.status import Status
 from frrcam.errors import ControlError
 from frrcam.frame import Image
+from frrcam.v4l2 import LINUX, Capability, query_capability
 
 INSIDE = os.path.exists("/proc/cpuinfo") and "User Mode Linux" in Path("/proc/cpuinfo").read_text()
 MARKS = [
@@ -33,7 +34,9 @@ SHARE = Path("/mnt/frrcam")
 """The one folder that outlives the machine: $FRRCAM_VM_CACHE/share."""
 SOURCE, CAMERA = "/dev/video10", "/dev/video11"
 """The loopback that plays a camera, and the one that frrcam publishes on."""
-LOOPBACK = ("devices=2", "video_nr=10,11", "card_label=Test Source,FRR Camera", "exclusive_caps=1,1")
+LOOPBACK = ("devices=2", "video_nr=10,11", "card_label=Test Source,FRR Camera", "exclusive_caps=1,1", "max_buffers=2")
+"""As `frrcam setup` loads it, and one more."""
+OLD_LOOPBACK = "/usr/lib/frrcam-vm/v4l2loopback-old.ko"
 VIVID = ("n_devs=1", "node_types=0x1", "num_inputs=1", "input_types=0x0")
 """One webcam, without outputs, radios and the rest."""
 FEWER_FAULTS = {name: value for name, value in os.environ.items() if name.startswith("MALLOC_")}
@@ -92,7 +95,7 @@ def as_camera_gives(picture: Image) -> Image:
 
 
 def read_i420(node: str, size: tuple[int, int], count: int = 3) -> Image:
-    """The last of `count` pictures as ffmpeg reads them, untouched: I420, H·3/2 × W."""
+    """`count` pictures as ffmpeg reads them, untouched: I420, N × H·3/2 × W."""
     width, height = size
     done = run(
         *("ffmpeg", "-nostdin", "-loglevel", "error", "-f", "v4l2", "-i", node),
@@ -100,7 +103,7 @@ def read_i420(node: str, size: tuple[int, int], count: int = 3) -> Image:
     )
     pictures = np.frombuffer(done.stdout, np.uint8).reshape(-1, height * 3 // 2, width)
     assert len(pictures) == count
-    return pictures[-1]
+    return pictures
 
 
 class Reader:
@@ -115,6 +118,12 @@ class Reader:
 
     def __exit__(self, *_: object) -> None:
         self._capture.release()
+
+    def picture(self) -> Image:
+        """The next one. AssertionError when there is none."""
+        good, image = self._capture.read()
+        assert good, "the reader got no picture"
+        return np.asarray(image, np.uint8)
 
     def watch(self, seconds: float) -> "Watched":
         """Reads for that long. AssertionError when a read fails."""
@@ -178,7 +187,7 @@ class Frrcam(Program):
             return ask_status()
         return None
 
-    def until_state(self, *states: str, seconds: float = 60.0) -> float:
+    def until_state(self, *states: str, seconds: float = 120.0) -> float:
         """Waits until the daemon says that it is in one of these; the seconds that it took."""
 
         def there() -> bool:
@@ -235,9 +244,12 @@ def meeting(frrcam: Frrcam) -> Iterator[Reader]:
 
 
 def is_producing(number: int) -> bool:
-    """True while a program publishes on the loopback /dev/videoN."""
+    """True while a program publishes on the loopback /dev/videoN, which has exclusive_caps."""
     told = sysfs.loopback(number)
-    return told is not None and told.state == "capture"
+    if told is None or told.state:
+        return told is not None and told.state == "capture"
+    with LINUX.opened(f"/dev/video{number}") as descriptor:  # 0.12.7 does not say it
+        return Capability.VIDEO_CAPTURE in query_capability(LINUX, descriptor).capabilities
 
 
 FRRCAM = (sys.executable, "-m", "frrcam")

@@ -9,8 +9,11 @@ root=$(readlink -m "${1:?usage: rootfs.sh DIRECTORY}")
 checkout=$(readlink -f "$(dirname "$0")/../..")
 command -v debootstrap >/dev/null || apt-get install -y -q --no-install-recommends debootstrap
 
+packages='ca-certificates busybox-static ffmpeg python3-venv libgl1 libglib2.0-0 util-linux v4l-utils
+chromium-headless-shell gstreamer1.0-tools gstreamer1.0-plugins-good pipewire wireplumber
+systemd systemd-sysv udev dbus dbus-user-session libpam-systemd'
 debootstrap --variant=minbase \
-    --include=ca-certificates,busybox-static,ffmpeg,python3-venv,libgl1,libglib2.0-0,util-linux,v4l-utils,chromium-headless-shell \
+    --include="$(tr -s ' \n' , <<<"$packages" | sed 's/,$//')" \
     bookworm "$root" "${FRRCAM_VM_MIRROR:-http://deb.debian.org/debian}"
 cp -a /etc/ssl/certs/. "$root/etc/ssl/certs/" # a company's own authority among them
 cp /etc/resolv.conf "$root/etc/resolv.conf"

@@ -48,7 +48,7 @@ def test_doctor_tells_the_truth(machine: Machine, seen: Seen) -> None:
     assert findings["permissions"]["status"] == "ok"
     assert broken.returncode == 1
     assert missing["status"] == "bad"
-    assert "modprobe v4l2loopback" in missing["remedy"]
+    assert "frrcam setup" in missing["remedy"]
 
 
 def sizes(camera: dict[str, Any], fourcc: str) -> set[tuple[int, int]]:
