@@ -20,9 +20,9 @@ from frrcam.setup.run import Ran
 from tests.fakes_v4l2 import Hardware
 
 UNIT = "/home/ada/.config/systemd/user/frrcam.service"
-EXPOSURE = 5.6
+EXPOSURE = 5.4
 """The most that `systemd-analyze security` may say: it takes the user for root and counts root's capabilities."""
-EXPOSURE_OF_A_USER = 3.2
+EXPOSURE_OF_A_USER = 2.9
 """The same once it is told that this is no root, and has no capabilities, as is the case in a user's systemd."""
 
 

@@ -1,29 +1,37 @@
 """python -m train: fit, masks, evaluate, export, sheet and pack for FRR-Net; `python -m train.detector` has its own."""
 
 import json
-import signal
-import threading
-from dataclasses import asdict
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
-from onnxruntime.quantization import CalibrationMethod
+from rich.console import Console
 
-from train import checkpoint, evaluate, fit, losses, masks, publish, sheet
+from train import (
+    ablate,
+    ablation_report,
+    architecture,
+    checkpoint,
+    degradations,
+    fit,
+    launch,
+    light_fit,
+    losses,
+    masks,
+    measuring,
+    progress,
+)
+from train.arguments import Given, chosen, options
 from train.data import load_faces
-from train.features import FaceFeatures
-
-ROOT = Path(__file__).resolve().parents[1]
+from train.features import feature_network
+from train.folders import DATA, MOBILEFACENET, ROOT, RUNS, YUNET, Data, Runs, Threads
+from train.launch import Machine, Places
+from train.settings import Phase, Settings
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
-
-Data = Annotated[Path, typer.Option(help="Folder with faces-*.tar, wild/ and models/.", envvar="FRRCAM_DATA")]
-Runs = Annotated[Path, typer.Option(help="Folder for decoded faces, checkpoints and logs; several GB.")]
-Threads = Annotated[int, typer.Option(min=1, help="CPU threads that PyTorch uses.")]
-DATA, RUNS = ROOT.parent / "shared" / "data", ROOT.parent / "runs" / "frr"
-YUNET, MOBILEFACENET = "models/face_detection_yunet_2023mar.onnx", "models/mobilefacenet.onnx"
 
 
 def say(text: str) -> None:
@@ -31,101 +39,92 @@ def say(text: str) -> None:
 
 
 @app.command("fit")
+@options(Settings, Machine, losses.Weights)
 def fit_command(
-    data: Data = DATA,
+    given: Given,
+    data: Annotated[
+        str, typer.Option(help="Folder of shards, or their webdataset address.", envvar="FRRCAM_DATA")
+    ] = str(DATA),
+    models: Annotated[Path | None, typer.Option(help="Folder of mobilefacenet.onnx; DATA/models if not given.")] = None,
     runs: Runs = RUNS,
     out: Annotated[Path | None, typer.Option(help="Folder of this training; RUNS/default if not given.")] = None,
-    phases: Annotated[str, typer.Option(help="SIZE:BATCH:IMAGES,... in order.")] = "96:16:64000,176:8:32000,336:4:8000",
+    begin: Annotated[Path | None, typer.Option(help="Checkpoint to start from if OUT has none.")] = None,
+    light: Annotated[Path | None, typer.Option(help="What `light` left, for a network that begins anew.")] = None,
+    phases: Annotated[
+        str, typer.Option(help="SIZE:BATCH:IMAGES,... in order; a batch is that of all processes together.")
+    ] = "96:16:64000,176:8:32000,336:4:8000",
     width: Annotated[int, typer.Option(help="Channels of the first dense block per unit of stem stride.")] = 16,
     depth: Annotated[int, typer.Option(help="Layers in each dense block.")] = 2,
     stem_stride: Annotated[int, typer.Option(help="Space-to-depth before the first convolution: 1, 2 or 4.")] = 4,
-    rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-3,
-    decay: Annotated[float, typer.Option(help="Of the running mean (EMA), per step.")] = 0.999,
-    seed: Annotated[int, typer.Option(help="Of weights, data order, jitter and degradation.")] = 1,
-    perceptual: Annotated[
-        float, typer.Option(help="Weight of the perceptual loss; above 0 it runs a face network.")
-    ] = 0.0,
-    style: Annotated[float, typer.Option(help="Weight of the style loss, likewise.")] = 0.0,
-    paper: Annotated[bool, typer.Option(help="The paper's loss weights instead of the short training's.")] = False,
-    bf16: Annotated[
-        bool, typer.Option(help="bfloat16 convolutions: twice as fast where AVX512-BF16 or AMX is.")
-    ] = True,
-    begin: Annotated[Path | None, typer.Option(help="Checkpoint to start from if OUT has none.")] = None,
+    paper: Annotated[bool, typer.Option("--paper", help="The paper's loss weights, where none is given.")] = False,
+) -> None:
+    """Train, or go on training: OUT/checkpoint.pt is taken up where it stopped, to the same result. Ctrl-C saves it.
+
+    On many GPUs or machines: torchrun --nproc-per-node=gpu -m train fit ...
+    """
+    weights = replace(losses.PAPER if paper else losses.Weights(), **chosen(losses.Weights, given))
+    planned = tuple(Phase.parse(part) for part in phases.split(","))
+    settings = Settings(planned, weights=weights, **chosen(Settings, given))
+    shape = {"width": width, "depth": depth, "stem_stride": stem_stride}
+    mobilefacenet = models / "mobilefacenet.onnx" if models else Path(data) / MOBILEFACENET
+    places = Places(data, runs / "cache", out or runs / "default", mobilefacenet, begin, light)
+    launch.train(shape, settings, Machine(**chosen(Machine, given)), places)
+
+
+@app.command("light")
+def light_command(
+    out: Annotated[Path, typer.Argument(help="File of this training: taken up if it is there.")],
+    data: Data = DATA,
+    runs: Runs = RUNS,
+    images: Annotated[int, typer.Option(min=1, help="Faces to see.")] = light_fit.SETTINGS.images,
     threads: Threads = 1,
 ) -> None:
-    """Train, or go on training: OUT/checkpoint.pt is taken up where it stopped, to the same result. Ctrl-C saves it."""
+    """Train the light network alone, for `fit --light`: exposure and colour, at hundreds of faces a second."""
     torch.set_num_threads(threads)
-    torch.manual_seed(seed)
-    out = out or runs / "default"
-    weights = losses.PAPER if paper else losses.Weights(perceptual=perceptual, style=style)
-    settings = fit.Settings(
-        tuple(fit.Phase.parse(part) for part in phases.split(",")),
-        rate=rate,
-        decay=decay,
-        seed=seed,
-        bf16=bf16,
-        weights=weights,
-    )
-    resumed = out / "checkpoint.pt"
-    if resumed.exists() or begin is not None:
-        state = checkpoint.load(resumed if resumed.exists() or begin is None else begin, rate)
-    else:
-        shape = {"width": width, "depth": depth, "stem_stride": stem_stride, "blocks": (1, 2, 2)}
-        state = checkpoint.start(checkpoint.build(shape), rate)
-    features = FaceFeatures(data / MOBILEFACENET) if weights.perceptual or weights.style else None
-    sizes = {192 if phase.size <= 192 else 336 for phase in settings.phases}
-    faces = {size: load_faces(data, runs / "cache", size) for size in sizes}
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    fit.fit(state, faces, settings, out, features, say, stopped=stop.is_set)
+    phase = replace(light_fit.SETTINGS.phases[0], images=images)
+    settings = replace(light_fit.SETTINGS, phases=(phase,))
+    torch.manual_seed(settings.seed)
+    training = light_fit.LightTraining()
+    if out.exists():
+        training.take(light_fit.read(out))
+    faces = load_faces(data, runs / "cache", 192)
+    with progress.shown() as (report, advance), launch.asked_to_stop() as stopped:
+        light_fit.fit_light(training, faces, settings, out, report, advance=advance, stopped=stopped)
 
 
 @app.command("masks")
+@options(masks.Settings)
 def masks_command(
+    given: Given,
     data: Data = DATA,
     runs: Runs = RUNS,
-    images: Annotated[int, typer.Option(help="Pictures the mask teacher is shown.")] = masks.Settings.images,
+    again: Annotated[bool, typer.Option("--again", help="Train the teacher anew if RUNS/cache has one.")] = False,
+    figures: Annotated[Path, typer.Option(help="JSON file for the teacher's figures.")] = ROOT / "docs" / "masks.json",
     threads: Threads = 1,
 ) -> None:
-    """Train the mask teacher on faces-seg, print its dice on held-out faces, and label faces-train with it."""
+    """Train the mask teacher on faces-seg, measure its dice on held-out faces, and label faces-train with it."""
     torch.set_num_threads(threads)
+    saved, labels = runs / "cache" / "teacher.pt", runs / "cache" / "masks.npy"
+    again = again or not saved.exists()
     segmented = masks.read_segmented(data, data / YUNET)
-    teacher = masks.fit_teacher(segmented, masks.Settings(images=images), say)
-    say(f"dice on {len(segmented.indices(training=False))} held-out faces: {masks.dice_score(teacher, segmented):.4f}")
-    masks.label(teacher, load_faces(data, runs / "cache", 192), runs / "cache" / "masks.npy")
+    if again:
+        settings = masks.Settings(**given)
+        masks.save_teacher(saved, masks.fit_teacher(segmented, settings, say), settings)
+    teacher, images = checkpoint.load_network(saved)
+    scores = masks.dice_scores(teacher, segmented)
+    say(f"dice on {scores.faces} held-out faces: {scores.dice:.4f} ({scores.low:.4f} to {scores.high:.4f})")
+    figures.write_text(json.dumps({"images": images, **asdict(scores)}, indent=1) + "\n")
+    if again or not labels.exists():
+        masks.label(teacher, load_faces(data, runs / "cache", 192), labels)
 
 
-@app.command("evaluate")
-def evaluate_command(
-    model: Annotated[Path, typer.Argument(help="A restorer's .onnx file.")],
+@app.command("degradations")
+def degradations_command(
+    out: Annotated[Path, typer.Argument(help="PNG to write.")],
     data: Data = DATA,
-    runs: Runs = RUNS,
-    count: Annotated[int | None, typer.Option(help="Look at so many held-out faces only.")] = None,
 ) -> None:
-    """Measure a weights file on held-out faces degraded by Eq. 2, and its time; JSON."""
-    restore, size = evaluate.restorer(model)
-    identity = evaluate.Identity(data / MOBILEFACENET)
-    scores = evaluate.evaluate(restore, size, load_faces(data, runs / "cache", evaluate.REFERENCE), identity, count)
-    say(json.dumps({**asdict(scores), "milliseconds": evaluate.milliseconds(model)}, indent=1))
-
-
-@app.command("export")
-def export_command(
-    source: Annotated[Path, typer.Argument(help="A checkpoint.")],
-    data: Data = DATA,
-    runs: Runs = RUNS,
-    weights: Annotated[Path, typer.Option(help="Folder of the files and their manifest.toml.")] = ROOT / "weights",
-    rungs: Annotated[str, typer.Option(help="SIZE-PRECISION,... ; int8, fp16 or fp32.")] = "336-int8,224-int8,336-fp16",
-    default: Annotated[str, typer.Option(help="The file that the manifest names as default.")] = "frrnet-336-int8",
-    calibrate: Annotated[str, typer.Option(help="How int8 ranges are read: MinMax, Percentile or Entropy.")] = "MinMax",
-    count: Annotated[int | None, typer.Option(help="Measure on so many held-out faces only.")] = None,
-) -> None:
-    """Write ONNX files by the contract, quantise and measure them, and record them in the manifest."""
-    wanted = [publish.Rung(int(size), kind) for size, _, kind in (rung.partition("-") for rung in rungs.split(","))]
-    faces = load_faces(data, runs / "cache", evaluate.REFERENCE)
-    identity = evaluate.Identity(data / MOBILEFACENET)
-    publish.publish(source, weights, wanted, faces, identity, default, count, CalibrationMethod[calibrate], say)
+    """Draw what each operation of the degradation does, and random mixtures of them, on held-out SFHQ faces."""
+    degradations.write(out, degradations.sheet(data))
 
 
 @app.command("pack")
@@ -137,23 +136,55 @@ def pack_command(
     checkpoint.save(out, checkpoint.load(source, fit.Settings.rate), compact=True)
 
 
-@app.command("sheet")
-def sheet_command(
-    out: Annotated[Path, typer.Argument(help="PNG to write.")],
-    model: Annotated[Path, typer.Option(help="A restorer's .onnx file.")] = ROOT / "weights" / "frrnet-336-int8.onnx",
+@app.command("architecture")
+def architecture_command(
+    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+) -> None:
+    """What the network costs at each width, depth, stem stride and size, beside the paper's figures."""
+    costs = [architecture.cost(*shown) for shown in architecture.SHOWN]
+    if as_json:
+        say(json.dumps([asdict(cost) for cost in costs], indent=1))
+    else:
+        Console(highlight=False).print(architecture.table(costs))
+
+
+@app.command("ablate")
+def ablate_command(
     data: Data = DATA,
     runs: Runs = RUNS,
-    wild: Annotated[bool, typer.Option(help="The faces in DATA/wild instead of degraded held-out ones.")] = False,
-    count: Annotated[int, typer.Option(help="How many held-out faces.")] = 24,
+    out: Annotated[Path, typer.Option(help="Folder of ablations.md and ablations.png.")] = ROOT / "docs",
+    images: Annotated[int, typer.Option(min=128, help="Images each variant sees; the three sizes, one eighth.")] = 2000,
+    held_out: Annotated[int, typer.Option(min=2, help="Held-out faces to measure on.")] = 64,
+    threads: Threads = 1,
 ) -> None:
-    """Draw degraded | restored | original faces, to look at."""
-    restore, size = evaluate.restorer(model)
-    if wild:
-        image = sheet.wild_sheet(restore, size, data / "wild", masks.Landmarks(data / YUNET))
-    else:
-        image = sheet.faces_sheet(restore, size, load_faces(data, runs / "cache", evaluate.REFERENCE), count)
-    sheet.write(out, image)
+    """Train small variants of the network, its losses and sizes, and write what each is worth.
+
+    What RUNS/ablations holds of the same variants is not run again; Ctrl-C stops after a step, the same line goes on.
+    """
+    torch.set_num_threads(threads)
+    faces = {size: load_faces(data, runs / "cache", size) for size in (192, 336)}
+    bench = ablate.Bench(faces, feature_network("mobilefacenet", data / MOBILEFACENET), images, held_out)
+    with launch.asked_to_stop() as stopped, progress.shown() as (_, advance):
+        results = ablate.run_all(bench, runs / "ablations", advance, stopped)
+    if len(results) < len(ablate.VARIANTS):
+        sys.exit(f"stopped after {len(results)} of {len(ablate.VARIANTS)} variants; the same command goes on")
+    out.mkdir(parents=True, exist_ok=True)
+    command = f"python -m train ablate --images {images} --held-out {held_out} --threads {threads}"
+    (out / "ablations.md").write_text(ablation_report.page(results, command))
+    ablation_report.draw(results, out / "ablations.png")
+    say(f"wrote {out / 'ablations.md'} and ablations.png")
+
+
+app.add_typer(measuring.app)
+
+
+def main() -> None:
+    """Run a command; what is wrong with its input is said in one line."""
+    try:
+        app()
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {(str(error).strip() or type(error).__name__).splitlines()[-1]}")
 
 
 if __name__ == "__main__":
-    app()
+    main()

@@ -1,5 +1,7 @@
 """One resumable state of a training: network, its running mean, optimiser, and how far it has come."""
 
+import inspect
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,13 +26,8 @@ def channels_last(network: FRRNet) -> FRRNet:
 
 
 def shape_of(network: FRRNet) -> dict[str, Any]:
-    """The constructor arguments that rebuild the network."""
-    return {
-        "width": network.width,
-        "depth": network.depth,
-        "stem_stride": network.stem_stride,
-        "blocks": network.blocks,
-    }
+    """The constructor arguments that rebuild the network, which keeps each under its own name."""
+    return {name: getattr(network, name) for name in inspect.signature(FRRNet).parameters}
 
 
 @dataclass
@@ -43,6 +40,10 @@ class State:
     step: int = 0
     images: int = 0
 
+    @property
+    def device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
     def follow(self, decay: float) -> None:
         """Move the running mean (EMA) towards the network; faster at the beginning."""
         decay = min(decay, (1 + self.step) / (10 + self.step))
@@ -50,8 +51,10 @@ class State:
             torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - decay)
 
 
-def start(network: FRRNet, rate: float) -> State:
-    average = build(shape_of(network))
+def start(network: FRRNet, rate: float, device: torch.device | str = "cpu") -> State:
+    """A training of this network that has seen nothing yet, on a device."""
+    network = network.to(device)
+    average = build(shape_of(network)).to(device)
     average.load_state_dict(network.state_dict())
     average.requires_grad_(False)
     return State(network, average, torch.optim.AdamW(network.parameters(), rate, (0.9, 0.98), weight_decay=1e-4))
@@ -66,38 +69,71 @@ def cast(tree: Any, dtype: torch.dtype) -> Any:
     return [cast(value, dtype) for value in tree] if isinstance(tree, list) else tree
 
 
-def save(path: Path, state: State, *, compact: bool = False) -> None:
-    """Write the state (.part, then renamed).
+Content = dict[str, Any]
+"""A state as a file holds it: plain numbers and tensors."""
+
+
+def contents(state: State, *, compact: bool = False) -> Content:
+    """What is saved of a state.
 
     Compact: the running mean in float16 in the network's place, and the optimiser in bfloat16, whose range its squares
     need; three eighths of the size, to go on from, though not to the same bits.
     """
-    content: dict[str, Any] = {"shape": shape_of(state.network), "step": state.step, "images": state.images}
+    content: Content = {"shape": shape_of(state.network), "step": state.step, "images": state.images}
     if compact:
         content["average"] = cast(state.average.state_dict(), torch.float16)
         content["optimiser"] = cast(state.optimiser.state_dict(), torch.bfloat16)
     else:
         content["average"] = state.average.state_dict()
         content |= {"network": state.network.state_dict(), "optimiser": state.optimiser.state_dict()}
-    part = path.with_suffix(".part")
-    torch.save(content, part)
-    part.rename(path)
+    return content
 
 
-def load(path: Path, rate: float) -> State:
-    """A saved state; FileNotFoundError if there is none."""
-    content = torch.load(path, weights_only=True)
-    state = start(build(content["shape"]), rate)
+def restored(content: Content, rate: float, device: torch.device | str = "cpu") -> State:
+    """The state whose contents these are, on a device."""
+    state = start(build(content["shape"]), rate, device)
     state.average.load_state_dict(content["average"])
-    state.network.load_state_dict(content.get("network", content["average"]))
+    state.network.load_state_dict(content["network" if "network" in content else "average"])
     state.optimiser.load_state_dict(content["optimiser"])
     state.step, state.images = content["step"], content["images"]
     return state
 
 
+def save(path: Path, state: State, *, compact: bool = False) -> None:
+    """Write the state (.part, then renamed); compact: see `contents`."""
+    part = path.with_suffix(".part")
+    torch.save(contents(state, compact=compact), part)
+    part.rename(path)
+
+
+def read(path: Path) -> Content:
+    """A saved state's contents, on the CPU.
+
+    Raises FileNotFoundError if there is none, ValueError if it is none.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        raise ValueError(f"{path} is no checkpoint: {str(error).splitlines()[0]}") from error
+    if not isinstance(content, dict) or not {"shape", "average", "images"} <= content.keys():
+        raise ValueError(f"{path} is no checkpoint of FRR-Net")
+    with torch.device("meta"):
+        wanted = FRRNet(**content["shape"]).state_dict()
+    if odd := wanted.keys() ^ content["average"].keys():
+        raise ValueError(
+            f"{path} is of another version of the network ({len(odd)} parts differ, {min(odd)} first): train anew"
+        )
+    return content
+
+
+def load(path: Path, rate: float, device: torch.device | str = "cpu") -> State:
+    """A saved state on a device; raises as `read`."""
+    return restored(read(path), rate, device)
+
+
 def load_network(path: Path) -> tuple[FRRNet, int]:
     """The running mean, ready to restore, and how many images it has seen."""
-    content = torch.load(path, weights_only=True)
+    content = read(path)
     network = build(content["shape"])
     network.load_state_dict(content["average"])
     network.eval().requires_grad_(False)

@@ -6,8 +6,7 @@ alignment) finds picture there. Nothing here reads an annotation that the live p
 
 import hashlib
 import json
-import tarfile
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from frrcam.faces import alignment
+from train.shards import TRAINING, read_shards
+
+__all__ = ["read_shards"]
 
 Image = NDArray[np.uint8]
 
@@ -25,30 +27,12 @@ MARGIN = 1.125
 """Side of the canvas over the side of the aligned crop in its middle."""
 HELD_OUT = 6
 """Of 256 key hashes, so many are held out (2.3 %)."""
+PICTURES = ("webp", "jpg", "jpeg", "png")
 
 
 def held_out(key: str) -> bool:
     """Whether this face is never trained on: a fixed function of its key."""
     return hashlib.sha256(key.encode()).digest()[0] < HELD_OUT
-
-
-def read_shards(folder: Path, pattern: str) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """(key, {extension: bytes}) of every sample of the WebDataset shards `pattern` in `folder`, in file order.
-
-    Raises FileNotFoundError if no shard matches.
-    """
-    shards = sorted(folder.glob(pattern))
-    if not shards:
-        raise FileNotFoundError(f"no shard {pattern} in {folder}: set --data to the folder that holds the face shards")
-    for shard in shards:
-        samples: dict[str, dict[str, bytes]] = {}
-        with tarfile.open(shard) as archive:
-            for member in archive:
-                content = archive.extractfile(member)
-                if content is not None:
-                    key, _, extension = member.name.partition(".")
-                    samples.setdefault(key, {})[extension] = content.read()
-        yield from samples.items()
 
 
 def decode(content: bytes) -> Image:
@@ -87,15 +71,25 @@ class Faces:
         return np.flatnonzero([held_out(key) != training for key in self.keys])
 
 
-def build_cache(data: Path, cache: Path, size: int, pattern: str = "faces-train-*.tar") -> None:
+def canvas(files: dict[str, bytes], size: int) -> Image:
+    """The aligned canvas (C×C×3 RGB) of a sample: a picture (webp, jpg or png) and its five points (json: kps).
+
+    Raises ValueError if it lacks either.
+    """
+    pictures = [files[extension] for extension in PICTURES if extension in files]
+    if not pictures or "json" not in files:
+        raise ValueError(f"a face needs a picture ({', '.join(PICTURES)}) and a json, not only {sorted(files)}")
+    points = np.array(json.loads(files["json"])["kps"], np.float32).reshape(5, 2)
+    return alignment.crop(decode(pictures[0]), canvas_affine(points, size), canvas_size(size))[..., ::-1]
+
+
+def build_cache(data: Path | str, cache: Path, size: int, pattern: str = TRAINING) -> None:
     """Decode and align every face of the shards into cache/faces-SIZE.npy and cache/faces-SIZE.json."""
     cache.mkdir(parents=True, exist_ok=True)
-    side = canvas_size(size)
     keys, canvases = [], []
     for key, files in read_shards(data, pattern):
-        points = np.array(json.loads(files["json"])["kps"], np.float32).reshape(5, 2)
         keys.append(key)
-        canvases.append(alignment.crop(decode(files["webp"]), canvas_affine(points, size), side)[..., ::-1])
+        canvases.append(canvas(files, size))
     path = cache / f"faces-{size}.npy"
     with path.with_suffix(".part").open("wb") as file:
         np.save(file, np.stack(canvases))
@@ -103,7 +97,7 @@ def build_cache(data: Path, cache: Path, size: int, pattern: str = "faces-train-
     path.with_suffix(".json").write_text(json.dumps(keys))
 
 
-def load_faces(data: Path, cache: Path, size: int) -> Faces:
+def load_faces(data: Path | str, cache: Path, size: int) -> Faces:
     """The faces with crops of side `size`, built on first use; masks beside them where `masks` has labelled them."""
     path = cache / f"faces-{size}.npy"
     if not path.with_suffix(".json").exists():
@@ -157,13 +151,26 @@ def warp(image: Image, affine: alignment.Affine, size: int, shrink: float) -> Im
     return np.asarray(warped, np.uint8)
 
 
-def batch(
-    faces: Faces, indices: NDArray[np.int64], size: int, jitter: Jitter, random: np.random.Generator
-) -> tuple[Tensor, Tensor | None]:
-    """Crops (N×3×S×S, RGB, [0,1]) and, where labelled, their masks (N×1×S×S, [0,1]), each under its own jitter."""
+@dataclass(frozen=True)
+class Crops:
+    """Jittered crops (N×S×S×3 RGB uint8) and, where labelled, their masks (N×S×S uint8), still in main memory."""
+
+    pictures: NDArray[np.uint8]
+    masks: NDArray[np.uint8] | None
+
+    def to(self, device: torch.device | str) -> tuple[Tensor, Tensor | None]:
+        """N×3×S×S and N×1×S×S in [0,1] on the device; they travel as bytes."""
+        pictures = torch.from_numpy(self.pictures).to(device).permute(0, 3, 1, 2).float() / 255
+        masks = None if self.masks is None else torch.from_numpy(self.masks).to(device)[:, None].float() / 255
+        return pictures, masks
+
+
+def crops(
+    faces: Faces, indices: Sequence[int] | NDArray[np.int64], size: int, affines: Sequence[alignment.Affine]
+) -> Crops:
+    """The size² crops of some faces, each under its own map from the canvas (`crop_affine`)."""
     images, masks = [], []
-    for index in indices:
-        affine = crop_affine(faces, size, jitter, random)
+    for index, affine in zip(indices, affines, strict=True):
         images.append(warp(faces.canvases[index], affine, size, faces.size / size))
         if faces.masks is not None:
             to_mask = affine.copy()
@@ -171,6 +178,11 @@ def batch(
             to_mask[:, 2] += affine[:, :2].sum(1) * (ratio - 1) / 2
             to_mask[:, :2] *= ratio
             masks.append(warp(faces.masks[index], to_mask, size, 1))
-    pictures = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
-    labels = torch.from_numpy(np.stack(masks))[:, None].float() / 255 if masks else None
-    return pictures, labels
+    return Crops(np.stack(images), np.stack(masks) if masks else None)
+
+
+def batch(
+    faces: Faces, indices: NDArray[np.int64], size: int, jitter: Jitter, random: np.random.Generator
+) -> tuple[Tensor, Tensor | None]:
+    """Crops (N×3×S×S, RGB, [0,1]) and, where labelled, their masks (N×1×S×S, [0,1]), each under its own jitter."""
+    return crops(faces, indices, size, [crop_affine(faces, size, jitter, random) for _ in indices]).to("cpu")

@@ -1,10 +1,11 @@
 """The paper's degradation (002, Eq. 2 and Algorithm 1) as seeded tensor operations over a batch, on any device.
 
 Eq. 2: LQ = JPEG_q[ (down_r(HQ) · exposure_e · jitter_j · chromatic_γ + noise_δ) ⊗ gauss_σ ]. The paper leaves open, and
-is read here as: each operation is applied to a distorted picture with probability 0.48 (which
-gives the input figures of the paper's kind, about 20.3 dB), at least one always; what
-is scaled down is scaled up again at once; chromatic is lateral chromatic aberration, red and blue γ pixels apart from
-green; jitter is brightness, contrast, saturation (factor 1 ± j) and hue (± j of a turn); a quality below 1 counts as 1.
+is read here as: each operation is applied to a distorted picture with probability 0.48 (which gives the input figures
+of the paper's kind, about 20.3 dB), at least one always; what is scaled down is scaled up again at once; chromatic is
+lateral chromatic aberration, red and blue γ pixels apart from green; jitter is brightness, contrast, saturation (a
+factor within 1 ± j, as ColorJitter draws it) and hue (within ± j of a turn); a quality below 1 counts as 1. Algorithm 1
+puts jitter after JPEG, Eq. 2 and the text put JPEG last: so it is here.
 Lengths in pixels (γ, σ) hold at 336 px and scale with the crop's side. Screen illumination in space, motion blur and
 chroma noise are beside the paper and off in `PAPER`, which evaluation uses.
 """
@@ -47,37 +48,47 @@ PAPER = Degradation()
 WEBCAM = Degradation(screen=0.15, shade=0.15, motion=0.1, chroma_noise=0.15)
 """What FRR-Net is trained on: Eq. 2, and light from a screen or a side, motion, and blotchy sensor noise."""
 
+GENTLE = Degradation((1, 2), (0.92, 1.08), (0, 0.04), (0, 1), (0.005, 0.03), (0.2, 1.5), (40, 98), probability=0.3)
+"""What a fair webcam does: faults that a heavy hand would make worse."""
+
 
 class Sampler:
-    """Draws for `count` pictures from one generator, so that a batch is a function of its seed."""
+    """Draws for `count` pictures from one generator, a function of its seed, and keeps those of `own`."""
 
-    def __init__(self, generator: torch.Generator, count: int) -> None:
-        self.generator, self.count, self.device = generator, count, generator.device
+    def __init__(self, generator: torch.Generator, count: int, own: slice = slice(None)) -> None:
+        self.generator, self.count, self.own, self.device = generator, count, own, generator.device
 
     def uniform(self, bounds: Range, *shape: int) -> Tensor:
         low, high = bounds
-        return low + (high - low) * torch.rand(self.count, *shape, generator=self.generator, device=self.device)
+        draws = torch.rand(self.count, *shape, generator=self.generator, device=self.device)
+        return low + (high - low) * draws[self.own]
 
     def coin(self, probability: float) -> Tensor:
         return self.uniform((0, 1)) < probability
 
     def signed(self, bounds: Range) -> Tensor:
+        """Within ± a strength that is itself drawn from `bounds`."""
         return self.uniform(bounds) * self.uniform((-1, 1))
 
     def normal(self, images: Tensor) -> Tensor:
-        return torch.randn(images.shape, generator=self.generator, device=self.device)
+        shape = (self.count, *images.shape[1:])
+        return torch.randn(shape, generator=self.generator, device=self.device)[self.own]
 
 
 Operation = Callable[[Tensor, Sampler], Tensor]
 
 
-def degrade(images: Tensor, settings: Degradation, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def degrade(
+    images: Tensor, settings: Degradation, generator: torch.Generator, first: int = 0, total: int | None = None
+) -> tuple[Tensor, Tensor]:
     """Degraded images (N×3×S×S, RGB, [0,1], 8-bit steps) and labels (N×3: noise, blur, relight).
 
     The first share `percent_dist` of the batch is distorted (Algorithm 1), the rest is returned as it came.
+    first, total: the images are those from place `first` of a batch of `total`, and degraded as they are in it.
     """
-    draw = Sampler(generator, len(images))
-    distorted = torch.arange(len(images), device=images.device) / len(images) <= settings.percent_dist
+    total, last = total or len(images), first + len(images)
+    draw = Sampler(generator, total)
+    distorted = torch.arange(total, device=images.device) / total <= settings.percent_dist
     down, exposed, jittered, chromatic, noisy, blurred, compressed = choose(draw, settings.probability, distorted)
     lit, shaded, moving, blotchy = (
         draw.coin(p) & distorted for p in (settings.screen, settings.shade, settings.motion, settings.chroma_noise)
@@ -97,13 +108,17 @@ def degrade(images: Tensor, settings: Degradation, generator: torch.Generator) -
         (compressed, lambda x, d: jpeg(x, d.uniform(settings.quality))),
     )
     x = images.clone()
-    for chosen, operation in operations:
-        count = int(chosen.sum())
-        if count:
-            x[chosen] = operation(x[chosen], Sampler(generator, count)).clamp(0, 1)
-    x[distorted] = (x[distorted] * 255).round() / 255
+    # how many pictures before each place get the operation, copied from the device once
+    before = functional.pad(torch.stack([chosen for chosen, _ in operations]).long().cumsum(1), (1, 0)).tolist()
+    for (chosen, operation), places in zip(operations, before, strict=True):
+        if places[-1]:
+            mine = chosen[first:last]
+            sampler = Sampler(generator, places[-1], slice(places[first], places[last]))
+            x[mine] = operation(x[mine], sampler).clamp(0, 1)
+    mine = distorted[first:last]
+    x[mine] = (x[mine] * 255).round() / 255
     labels = (noisy | blotchy | compressed | chromatic, blurred | down | moving, exposed | jittered | lit | shaded)
-    return x, torch.stack(labels, 1).float()
+    return x, torch.stack(labels, 1)[first:last].float()
 
 
 def choose(draw: Sampler, probability: float, distorted: Tensor) -> tuple[Tensor, ...]:
@@ -130,7 +145,7 @@ def colour_jitter(x: Tensor, brightness: Tensor, contrast: Tensor, saturation: T
     luma = torch.tensor([0.299, 0.587, 0.114], device=x.device)[:, None, None]
     factor = [(1 + v)[:, None, None, None] for v in (brightness, contrast, saturation)]
     x = (x * factor[0]).clamp(0, 1)
-    grey = (x * luma).sum((1, 2, 3), keepdim=True) / x[0, 0].numel()
+    grey = (x * luma).sum((1, 2, 3), keepdim=True) / x.shape[2:].numel()
     x = (grey + (x - grey) * factor[1]).clamp(0, 1)
     grey = (x * luma).sum(1, keepdim=True)
     x = (grey + (x - grey) * factor[2]).clamp(0, 1)

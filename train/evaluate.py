@@ -1,29 +1,242 @@
-"""Quality of a restorer file on held-out faces degraded by Eq. 2: PSNR, SSIM, identity, classifier, and clean faces."""
+"""Quality of a restorer on held-out faces degraded by Eq. 2: what is measured of each face, and the means in short."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
-import onnx
-import onnxruntime
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from frrcam.restore import contract
-from train import metrics
+from train import intervals, metrics, perceptual, tone
 from train.data import STILL, Faces, batch
 from train.degrade import PAPER, degrade
 from train.export import session
+from train.precision import K, identity_scores
+from train.restorers import Restorer as Restorer
+from train.restorers import restorer as restorer
+from train.timing import Progress, silent
+from train.timing import milliseconds as milliseconds
+from train.timing import multiply_accumulates as multiply_accumulates
 
 WINDOW = ((0.123, 0.873), (0.125, 0.875))
 """Rows and columns of our crop that best fit the 112 px template of face recognition (least squares, five points)."""
 
-Restorer = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
+Quality = dict[str, dict[str, Tensor]]
+"""Values of each face (N) by region (whole, inside the mask) and metric."""
 REFERENCE = 336
 SEED = 2026
+CHUNK = 4
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """To side `size`, averaged where it shrinks."""
+    if images.shape[-1] == size:
+        return images
+    return functional.interpolate(images, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Held-out faces and their degraded selves (N×3×S×S), labels (N×3), and face regions (N×1×S×S) where labelled."""
+
+    keys: tuple[str, ...]
+    target: Tensor
+    degraded: Tensor
+    labels: Tensor
+    mask: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def at(self, size: int) -> "HeldOut":
+        """The same faces at side `size`."""
+        if self.target.shape[-1] == size:
+            return self
+        target, degraded = (resize(images, size).clamp(0, 1) for images in (self.target, self.degraded))
+        mask = None if self.mask is None else resize(self.mask, size)
+        return HeldOut(self.keys, target, degraded, self.labels, mask)
+
+
+def held_out(faces: Faces, count: int | None = None) -> HeldOut:
+    """The held-out faces (the first `count`) at 336 px, always degraded alike: every picture is distorted."""
+    chosen = faces.indices(training=False)[:count]
+    target, mask = batch(faces, chosen, REFERENCE, STILL, np.random.default_rng(SEED))
+    settings = type(PAPER)(percent_dist=1.0)
+    parts = [
+        degrade(target[start : start + 8], settings, torch.Generator().manual_seed(SEED + start))
+        for start in range(0, len(target), 8)
+    ]
+    degraded, labels = (torch.cat(column) for column in zip(*parts, strict=True))
+    return HeldOut(tuple(faces.keys[i] for i in chosen), target, degraded, labels, mask)
+
+
+def held_out_pairs(faces: Faces, count: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """Original and degraded crops (N×3×336×336) and labels of `held_out`."""
+    held = held_out(faces, count)
+    return held.target, held.degraded, held.labels
+
+
+class Identity:
+    """Cosine between two pictures' face embeddings (MobileFaceNet, 112 px RGB, (x − 127.5) / 128)."""
+
+    def __init__(self, model: Path, threads: int = 1) -> None:
+        """FileNotFoundError if there is no such file."""
+        if not model.is_file():
+            raise FileNotFoundError(f"{model}: no such file: set --data to the folder that holds models/")
+        self.session = session(model, threads)
+        self.input = self.session.get_inputs()[0].name
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Unit embeddings (N×128). The picture is the middle of our crop."""
+        inner = images[:, :, *(slice(round(images.shape[-1] * a), round(images.shape[-1] * b)) for a, b in WINDOW)]
+        small = (resize(inner, 112) * 255 - 127.5) / 128
+        rows = [np.asarray(self.session.run(None, {self.input: image[None].numpy()})[0]) for image in small]
+        return functional.normalize(torch.from_numpy(np.concatenate(rows)), dim=1)
+
+    def cosine(self, a: Tensor, b: Tensor) -> Tensor:
+        return (self.embed(a) * self.embed(b)).sum(1)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of each held-out face.
+
+    size: the restorer's. quality: of the degraded input, of the restored face, of an undegraded face restored
+    ("clean"), and of the restored face as frrcam shows it at 336 px ("shown"): the enlarged change on the full picture.
+    probabilities: N×3. dice: of the mask against the label (N), on degraded and on undegraded faces; None where
+    there is no label.
+    """
+
+    size: int
+    quality: dict[str, Quality]
+    probabilities: Tensor
+    dice: dict[str, Tensor] | None
+
+
+class Bench:
+    """Held-out faces, and what is measured of them before any restorer, shared by all restorers of one run."""
+
+    def __init__(self, held: HeldOut, identity: Identity | None, lpips: perceptual.Distance | None = None) -> None:
+        self.held, self.identity, self.lpips = held, identity, lpips
+        self.tones = tone.angles(held.target, held.mask)
+        self._sizes: dict[int, HeldOut] = {}
+        self._real: dict[int, Tensor] = {}
+        self._input: dict[int, Quality] = {}
+
+    def at(self, size: int) -> HeldOut:
+        """The faces at side `size`; resized once."""
+        if size not in self._sizes:
+            self._sizes[size] = self.held.at(size)
+        return self._sizes[size]
+
+    def compare(self, target: Tensor, found: Tensor, mask: Tensor | None, real: Tensor | None) -> Quality:
+        """Pixel and network metrics of some faces; `real` are the targets' embeddings, None leaves networks out.
+
+        Inside the mask, a network sees the found face inside and the target outside. Embeddings stay in the result,
+        for iPrecision, which needs all faces.
+        """
+        similarity = metrics.ssim_map(target, found)
+        regions: dict[str, tuple[Tensor, Tensor | None]] = {"whole": (found, None)}
+        if mask is not None:
+            regions["inside"] = (target + (found - target) * mask, mask)
+        result: Quality = {}
+        for region, (picture, weight) in regions.items():
+            values = {"psnr": metrics.psnr(target, found, weight), "ssim": metrics.mean_ssim(similarity, weight)}
+            if real is not None and self.lpips:
+                values["lpips"] = self.lpips(target, picture)
+            if real is not None and self.identity:
+                values["embedding"] = self.identity.embed(picture)
+                values["identity"] = (values["embedding"] * real).sum(1)
+            result[region] = values
+        return result
+
+    def real(self, held: HeldOut) -> Tensor:
+        """The targets' embeddings at this size (N×128; N×0 without a face network)."""
+        size = held.target.shape[-1]
+        if size not in self._real:
+            self._real[size] = self.identity.embed(held.target) if self.identity else torch.zeros(len(held), 0)
+        return self._real[size]
+
+    def input(self, held: HeldOut, progress: Progress = silent) -> Quality:
+        """Quality of the degraded faces at this size; measured once."""
+        size = held.target.shape[-1]
+        if size not in self._input:
+            parts = [
+                self.compare(held.target[rows], held.degraded[rows], part_of(held.mask, rows), self.real(held)[rows])
+                for rows in chunks(len(held), progress, f"input at {size} px")
+            ]
+            self._input[size] = with_identity_sets(joined(parts), self.real(held))
+        return self._input[size]
+
+
+def chunks(count: int, progress: Progress, what: str) -> Iterator[slice]:
+    """Slices of CHUNK faces, drawn as a bar."""
+    return (slice(start, start + CHUNK) for start in progress(range(0, count, CHUNK), what))
+
+
+def part_of(tensor: Tensor | None, rows: slice) -> Tensor | None:
+    return None if tensor is None else tensor[rows]
+
+
+def joined(parts: list[Quality]) -> Quality:
+    """The parts' faces one after another."""
+    return {
+        region: {name: torch.cat([part[region][name] for part in parts]) for name in values}
+        for region, values in parts[0].items()
+    }
+
+
+def with_identity_sets(quality: Quality, real: Tensor) -> Quality:
+    """The embeddings replaced by what they give: iPrecision and iRecall; left out for K faces or fewer."""
+    result: Quality = {}
+    for region, values in quality.items():
+        kept = {name: value for name, value in values.items() if name != "embedding"}
+        if "embedding" in values and len(real) > K:
+            kept |= identity_scores(values["embedding"], real)
+        result[region] = kept
+    return result
+
+
+def measure(restore: Restorer, size: int, bench: Bench, progress: Progress = silent) -> Measured:
+    """Every face through the restorer at its own size; pictures are degraded at 336 px and then resized to it."""
+    full, held = bench.held, bench.at(size)
+    real = bench.real(held)
+    restored_parts, clean_parts, shown_parts, rows_found = [], [], [], []
+    dice: dict[str, list[Tensor]] = {"degraded": [], "clean": []}
+    for rows in chunks(len(held), progress, f"restoring at {size} px"):
+        target, mask = held.target[rows], part_of(held.mask, rows)
+        restored, found_mask, probabilities = restore(held.degraded[rows])
+        clean, clean_mask, _ = restore(target)
+        restored_parts.append(bench.compare(target, restored, mask, real[rows]))
+        clean_parts.append(bench.compare(target, clean, mask, None))
+        if size != REFERENCE:
+            shown = (full.degraded[rows] + resize(restored - held.degraded[rows], REFERENCE)).clamp(0, 1)
+            shown_parts.append(bench.compare(full.target[rows], shown, part_of(full.mask, rows), None))
+        rows_found.append(probabilities)
+        if mask is not None:
+            dice["degraded"].append(metrics.dice(mask, found_mask))
+            dice["clean"].append(metrics.dice(mask, clean_mask))
+    quality = {
+        "input": bench.input(held, progress),
+        "restored": with_identity_sets(joined(restored_parts), real),
+        "clean": joined(clean_parts),
+    }
+    quality["shown"] = joined(shown_parts) if shown_parts else quality["restored"]
+    masks = {name: torch.cat(parts) for name, parts in dice.items()} if held.mask is not None else None
+    return Measured(size, quality, torch.cat(rows_found), masks)
+
+
+def restored_psnr(restore: Restorer, held: HeldOut, progress: Progress = silent) -> Tensor:
+    """PSNR of each restored face (N) alone."""
+    size = held.target.shape[-1]
+    return torch.cat(
+        [
+            metrics.psnr(held.target[rows], restore(held.degraded[rows])[0])
+            for rows in chunks(len(held), progress, f"fp32 at {size} px")
+        ]
+    )
 
 
 @dataclass(frozen=True)
@@ -43,110 +256,22 @@ class Scores:
     identity: float | None
 
 
-def held_out_pairs(faces: Faces, count: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """Original and degraded crops (N×3×336×336) and labels, always the same ones: every picture is distorted."""
-    chosen = faces.indices(training=False)[:count]
-    target, _ = batch(faces, chosen, REFERENCE, STILL, np.random.default_rng(SEED))
-    settings = type(PAPER)(percent_dist=1.0)
-    parts = [
-        degrade(target[start : start + 8], settings, torch.Generator().manual_seed(SEED + start))
-        for start in range(0, len(target), 8)
-    ]
-    return target, torch.cat([image for image, _ in parts]), torch.cat([labels for _, labels in parts])
-
-
-def resize(images: Tensor, size: int) -> Tensor:
-    """To side `size`, averaged where it shrinks."""
-    if images.shape[-1] == size:
-        return images
-    return functional.interpolate(images, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
-
-
-def restorer(file: Path, threads: int = 2) -> tuple[Restorer, int]:
-    """A weights file as a function of tensors, and its crop size."""
-    opened = session(file, threads)
-    size = int(opened.get_inputs()[0].shape[-1])
-
-    def restore(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        rows = [opened.run(list(contract.OUTPUTS), {contract.INPUT: image[None].numpy()}) for image in images]
-        restored, mask, distortion = (torch.from_numpy(np.concatenate(column)) for column in zip(*rows, strict=True))
-        return restored, mask, distortion
-
-    return restore, size
-
-
-class Identity:
-    """Cosine between two pictures' face embeddings (MobileFaceNet, 112 px RGB, (x − 127.5) / 128)."""
-
-    def __init__(self, model: Path) -> None:
-        self.session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-        self.input = self.session.get_inputs()[0].name
-
-    def embed(self, images: Tensor) -> Tensor:
-        """Unit embeddings (N×128). The picture is the middle of our crop."""
-        inner = images[:, :, *(slice(round(images.shape[-1] * a), round(images.shape[-1] * b)) for a, b in WINDOW)]
-        small = (resize(inner, 112) * 255 - 127.5) / 128
-        rows = [np.asarray(self.session.run(None, {self.input: image[None].numpy()})[0]) for image in small]
-        return functional.normalize(torch.from_numpy(np.concatenate(rows)), dim=1)
-
-    def cosine(self, a: Tensor, b: Tensor) -> Tensor:
-        return (self.embed(a) * self.embed(b)).sum(1)
-
-
-def bootstrap(values: Tensor, rounds: int = 1000) -> tuple[float, float]:
-    """95 % interval of the mean, by resampling."""
-    draws = np.random.default_rng(0).integers(0, len(values), (rounds, len(values)))
-    low, high = np.percentile(values.numpy()[draws].mean(1), (2.5, 97.5))
-    return float(low), float(high)
-
-
 def evaluate(restore: Restorer, size: int, faces: Faces, identity: Identity | None, count: int | None = None) -> Scores:
-    """Scores at the restorer's own size; pictures are degraded at 336 px and then resized to it."""
-    target, degraded, labels = held_out_pairs(faces, count)
-    target, degraded = resize(target, size).clamp(0, 1), resize(degraded, size).clamp(0, 1)
-    restored, _, distortion = restore(degraded)
-    clean, _, _ = restore(target)
-    psnr = metrics.psnr(target, restored)
-    low, high = bootstrap(psnr)
+    """Means of `measure` in short."""
+    bench = Bench(held_out(faces, count), identity)
+    measured = measure(restore, size, bench)
+    before, after, clean = (measured.quality[state]["whole"] for state in ("input", "restored", "clean"))
+    psnr = intervals.known(intervals.mean(after["psnr"]))
     return Scores(
-        faces=len(target),
-        input_psnr=float(metrics.psnr(target, degraded).mean()),
-        input_ssim=float(metrics.ssim(target, degraded).mean()),
-        psnr=float(psnr.mean()),
-        low=low,
-        high=high,
-        ssim=float(metrics.ssim(target, restored).mean()),
-        clean_psnr=float(metrics.psnr(target, clean).mean()),
-        f1=metrics.macro_f1(labels, distortion),
-        input_identity=float(identity.cosine(target, degraded).mean()) if identity else None,
-        identity=float(identity.cosine(target, restored).mean()) if identity else None,
+        faces=len(bench.held),
+        input_psnr=float(before["psnr"].mean()),
+        input_ssim=float(before["ssim"].mean()),
+        psnr=psnr.value,
+        low=psnr.low,
+        high=psnr.high,
+        ssim=float(after["ssim"].mean()),
+        clean_psnr=float(clean["psnr"].mean()),
+        f1=metrics.macro_f1(bench.held.labels, measured.probabilities),
+        input_identity=float(before["identity"].mean()) if identity else None,
+        identity=float(after["identity"].mean()) if identity else None,
     )
-
-
-def milliseconds(file: Path, threads: int = 2, runs: int = 100) -> float:
-    """Time of one face on the CPU provider after ten runs to warm up: the first decile, as other programs only add."""
-    opened = session(file, threads)
-    size = int(opened.get_inputs()[0].shape[-1])
-    image = np.random.default_rng(0).random((1, 3, size, size), np.float32)
-    times = []
-    for _ in range(runs + 10):
-        began = perf_counter()
-        opened.run(list(contract.OUTPUTS), {contract.INPUT: image})
-        times.append(perf_counter() - began)
-    return float(np.percentile(times[10:], 10) * 1e3)
-
-
-def multiply_accumulates(file: Path) -> float:
-    """GMAC of one face through an exported file, counted on its convolutions and matrix products."""
-    model = onnx.shape_inference.infer_shapes(onnx.load(str(file)))
-    values = (*model.graph.value_info, *model.graph.input, *model.graph.output)
-    shapes = {value.name: [d.dim_value or 1 for d in value.type.tensor_type.shape.dim] for value in values}
-    weights = {w.name: list(w.dims) for w in model.graph.initializer}
-    total = 0
-    for node in model.graph.node:
-        if node.op_type == "Conv":
-            out, kernel = shapes[node.output[0]], weights[node.input[1]]
-            total += int(np.prod(out[1:])) * int(np.prod(kernel[1:]))
-        elif node.op_type == "Gemm":
-            total += int(np.prod(weights[node.input[1]]))
-    return total / 1e9

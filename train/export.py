@@ -1,5 +1,6 @@
 """A trained network as an ONNX file by frrcam's contract, checked against PyTorch; float16 for GPUs."""
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -14,6 +15,9 @@ from frrcam.restore import contract
 from train.model import FRRNet
 
 OPSET = 18
+LIGHT = "light/"
+SCOPES = "pkg.torch.onnx.name_scopes"
+"""Where PyTorch's exporter notes the module that a node comes from."""
 TOLERANCE = 1e-3
 HALF_TOLERANCE = 2e-2
 
@@ -23,7 +27,8 @@ class Deployed(nn.Module):
 
     A k×k convolution behind a space-to-depth of s is a strided convolution of ks×ks, weight for weight; ONNX Runtime
     runs that one node in int8, where the six nodes of PyTorch's pixel_unshuffle would stay in float.
-    half: convolutions in float16, for GPUs; the picture's statistics, the global view and the last sum stay float32.
+    half: convolutions in float16, for GPUs; the light network, the picture's statistics, the global view
+    and the last sum stay float32.
     """
 
     def __init__(self, network: FRRNet, *, half: bool = False) -> None:
@@ -35,13 +40,13 @@ class Deployed(nn.Module):
         weight = stem.weight.detach().view(outputs, 3, stride, stride, 3, 3)
         folded.weight = nn.Parameter(weight.permute(0, 1, 4, 2, 5, 3).reshape(folded.weight.shape).contiguous())
         folded.bias = nn.Parameter(cast(Tensor, stem.bias).detach().clone())
-        self.network = FRRNet(network.width, network.depth, stride, network.blocks)
-        self.network.load_state_dict(network.state_dict())
+        self.network = copy.deepcopy(network)
         self.network.unshuffle = nn.Identity()
         self.network.stem[0] = folded
         if half:
             self.network.half()
             self.network.view.float()
+            self.network.light.float()
         self.eval().requires_grad_(False)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -88,11 +93,23 @@ def export(network: FRRNet, size: int, path: Path, *, half: bool = False) -> flo
     if program is None:
         raise RuntimeError("torch.onnx.export gave no program")
     model = program.model_proto
+    name_light(model)
     onnx.checker.check_model(model)
     replace(path, lambda part: onnx.save(model, str(part)))
-    difference = compare(network, path, size)
-    tolerance = HALF_TOLERANCE if half else TOLERANCE
-    if difference > tolerance:
+    return accept(path, compare(network, path, size), HALF_TOLERANCE if half else TOLERANCE)
+
+
+def name_light(model: onnx.ModelProto) -> None:
+    """Begin the names of the light network's nodes with LIGHT, by which quantisation knows what stays in float."""
+    for node in model.graph.node:
+        scopes = next((entry.value for entry in node.metadata_props if entry.key == SCOPES), "")
+        if "'network.light" in scopes:
+            node.name = LIGHT + node.name
+
+
+def accept(path: Path, difference: float, tolerance: float) -> float:
+    """The difference; RuntimeError if it is more than the tolerance."""
+    if not difference <= tolerance:
         raise RuntimeError(f"{path} differs from PyTorch by {difference:.2g}, more than {tolerance:g}")
     return difference
 

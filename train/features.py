@@ -1,16 +1,19 @@
-"""A face network's features for the perceptual and style losses (paper 002, Eq. 6).
+"""A network's features for the perceptual and style losses (paper 002, Eq. 6).
 
-The paper takes VGGFace's layers 3, 8 and 15, whose weights are not to be had here. This takes MobileFaceNet's, from its
-ONNX file: the last features at 56, 28 and 14 px. The file's few operators are run by PyTorch's own functions, so that a
-gradient goes through them; onnx2torch would do it too, but needs a torchvision built for the very same PyTorch.
+The paper takes VGGFace's layers 3, 8 and 15, whose weights are not to be had here. `FaceFeatures` takes
+MobileFaceNet's, from its ONNX file: the last features at 56, 28 and 14 px. The file's few operators are run by
+PyTorch's own functions, so that a gradient goes through them; onnx2torch would do it too, but needs a torchvision built
+for the very same PyTorch. `VGGFeatures` takes the same layers of torchvision's VGG16, trained on ImageNet.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -26,21 +29,25 @@ class FaceFeatures(nn.Module):
         super().__init__()
         graph = onnx.load(str(model)).graph
         self.input = graph.input[0].name
-        self.values: dict[str, Tensor] = {
-            tensor.name: torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy()) for tensor in graph.initializer
-        }
+        self.names: list[str] = []
+        for tensor in graph.initializer:
+            self._keep(tensor.name, onnx.numpy_helper.to_array(tensor).copy())
         self.steps: list[tuple[str, list[str], str, dict[str, Any]]] = []
         for node in graph.node:
             options = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
             if node.op_type == "Constant":
-                array = np.array(onnx.numpy_helper.to_array(options["value"]))
-                self.values[node.output[0]] = torch.from_numpy(array)
+                self._keep(node.output[0], np.array(onnx.numpy_helper.to_array(options["value"])))
             else:
                 self.steps.append((node.op_type, list(node.input), node.output[0], options))
         self.scales = [1.0] * len(SIDES)
         random = torch.rand(4, 3, 112, 112, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
             self.scales = [1 / float(feature.std()) for feature in self._features(random)]
+
+    def _keep(self, name: str, array: NDArray[Any]) -> None:
+        """As a buffer, so that it moves with the module; names in the file have dots, which a buffer's may not."""
+        self.register_buffer(f"value{len(self.names)}", torch.from_numpy(array), persistent=False)
+        self.names.append(name)
 
     def _run(self, kind: str, inputs: list[Tensor], options: dict[str, Any]) -> Tensor:
         if kind == "Conv":
@@ -59,7 +66,8 @@ class FaceFeatures(nn.Module):
 
     def _features(self, faces: Tensor) -> list[Tensor]:
         found: dict[int, Tensor] = {}
-        values = {**self.values, self.input: (faces * 255 - 127.5) / 128}
+        values: dict[str, Tensor] = {name: self.get_buffer(f"value{i}") for i, name in enumerate(self.names)}
+        values[self.input] = (faces * 255 - 127.5) / 128
         for kind, inputs, output, options in self.steps:
             values[output] = self._run(kind, [values[name] for name in inputs], options)
             side = values[output].shape[-1]
@@ -76,3 +84,63 @@ class FaceFeatures(nn.Module):
         return self._features(
             functional.interpolate(inner, (112, 112), mode="bilinear", antialias=True, align_corners=False)
         )
+
+
+VGG_LAYERS = (3, 8, 15)
+"""The last ReLU before each of the first three max-poolings: the paper's layers, as torchvision counts them too."""
+
+
+def vgg16() -> nn.Module:
+    """torchvision's VGG16 convolutions with their ImageNet weights, downloaded when first asked for."""
+    from torchvision import models  # an option that few installations have
+
+    layers: nn.Module = models.vgg16(weights=models.VGG16_Weights.IMAGENET1K_V1).features
+    return layers
+
+
+class VGGFeatures(nn.Module):
+    """Pictures (N×3×S×S, RGB, [0,1]) to the feature maps of VGG_LAYERS, at S, S/2 and S/4.
+
+    Raises ValueError if torchvision or its weights are not to be had.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, layers: Callable[[], nn.Module] = vgg16) -> None:
+        super().__init__()
+        try:
+            found = layers()
+        except (ImportError, OSError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
+            raise ValueError(
+                f"--features vgg: torchvision's VGG16 is not to be had ({reason}): install the torchvision built for "
+                f"PyTorch {torch.__version__} where its weights can be downloaded, or take --features mobilefacenet"
+            ) from error
+        self.layers = nn.ModuleList(found.children())[: VGG_LAYERS[-1] + 1].eval().requires_grad_(False)
+        # ImageNet's, which torchvision's weights expect
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406])[:, None, None], persistent=False)
+        self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225])[:, None, None], persistent=False)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        x = (images - self.mean) / self.deviation
+        found = []
+        for place, layer in enumerate(self.layers):
+            x = layer(x)
+            if place in VGG_LAYERS:
+                # the next layer may work in place
+                found.append(x.clone())
+        return found
+
+
+def feature_network(kind: str, mobilefacenet: Path) -> nn.Module:
+    """The network `kind` names, mobilefacenet or vgg; ValueError if it is neither or not to be had."""
+    if kind == "mobilefacenet":
+        if not mobilefacenet.is_file():
+            raise ValueError(
+                f"{mobilefacenet}: no such file: set --models to the folder that holds it, or drop the loss"
+            )
+        return FaceFeatures(mobilefacenet)
+    if kind == "vgg":
+        return VGGFeatures()
+    raise ValueError(f"--features must be mobilefacenet or vgg, not {kind!r}")

@@ -74,17 +74,26 @@ def detail(target: Tensor, restored: Tensor, cell: int = 5) -> Tensor:
 
 @dataclass(frozen=True)
 class Weights:
-    """Factors of the total loss (Eq. 8). Perceptual and style cost a face network; at 0 it is never run."""
+    """Factors of the total loss (Eq. 8). Perceptual and style cost a feature network; at 0 it is never run."""
 
     reconstruction: float = 1.0
+    """Weight of L1 + Huber (paper: 1)."""
     angular: float = 0.2
+    """Weight of the angle between colours (paper: 1)."""
     perceptual: float = 0.0
+    """Weight of the distance of features (paper: 0.04); above 0 it runs a feature network."""
     style: float = 0.0
+    """Weight of the distance of their Gram matrices (paper: 4e-5), likewise."""
     dice: float = 0.1
+    """Weight of the mask's dice and cross-entropy (paper: 1, dice alone)."""
     classifier: float = 0.1
+    """Weight of the distortion classifier's cross-entropy (--paper: 1; the paper names none)."""
     log_error: float = 0.08
+    """Weight of ln(MSE) (paper: none)."""
     coarse: float = 0.5
+    """Weight of the L1 between 16x16 averages (paper: none)."""
     detail: float = 4.0
+    """Weight of the L1 between what is finer than 5x5 (paper: none)."""
 
 
 PAPER = Weights(1.0, 1.0, 0.04, 4e-5, 1.0, 1.0, 0.0, 0.0, 0.0)

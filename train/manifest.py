@@ -10,6 +10,7 @@ Value = str | int | float | bool | list[int]
 Entry = dict[str, Value]
 Manifest = dict[str, dict[str, Value | Entry]]
 
+NAME = "manifest.toml"
 HEAD = "# Written by train/manifest.py. Figures are as last measured, by the command beside them.\n"
 
 
@@ -19,6 +20,14 @@ def read(path: Path) -> Manifest:
         return {"default": {}, "models": {}}
     content = tomllib.loads(path.read_text(encoding="utf-8"))
     return {"default": dict(content.get("default", {})), "models": dict(content.get("models", {}))}
+
+
+def restorers(weights: Path) -> dict[str, Entry]:
+    """The restorers' entries in the manifest of a folder, by name."""
+    models = read(weights / NAME)["models"].items()
+    return {
+        name: entry for name, entry in sorted(models) if isinstance(entry, dict) and entry.get("kind") == "restorer"
+    }
 
 
 def quoted(text: str) -> str:

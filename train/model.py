@@ -1,25 +1,23 @@
 """FRR-Net: encoder of residual dense blocks, distortion classifier, depth-to-space generator (paper 002, §3.2, Eq. 3).
 
-Beside the paper: a stem stride (space-to-depth before the first convolution, depth-to-space after the last), and a
-global view. The view pools the last features and the picture itself into one embedding, which feeds the classifier,
-joins the bottleneck, and gives a 3×4 colour affine, since exposure and colour cast are global errors, and the largest.
+Beside the paper: a stem stride (space-to-depth before the first convolution, depth-to-space after the last); a light
+network (`train.light`) that goes first, since exposure and colour cast are the largest error; and a global view, which
+pools the last features and the picture itself into one embedding: it feeds the classifier and joins the bottleneck.
 It stands in for the paper's VGGFace features, which are not to be had and would not fit a webcam's time.
 ReLU alone, no normalisation: what ONNX Runtime fuses into an int8 convolution.
 """
 
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
+from train.light import Light, pooled
+
 SURE = (0.5, 0.9)
 """Likeliest distortion's probability up to which a picture stays as it is, and from which it is fully restored."""
-
-
-def pooling_matrix(outputs: int, inputs: int) -> Tensor:
-    """Area-average resampling from `inputs` to `outputs` samples as a matrix (outputs×inputs, rows sum to one)."""
-    edges = torch.arange(outputs + 1, dtype=torch.float64) * inputs / outputs
-    cells = torch.arange(inputs, dtype=torch.float64)
-    overlap = torch.minimum(edges[1:, None], cells + 1) - torch.maximum(edges[:-1, None], cells)
-    return (overlap.clamp_min(0) * outputs / inputs).float()
 
 
 class Convolution(nn.Sequential):
@@ -30,11 +28,13 @@ class Convolution(nn.Sequential):
 
 
 class ResidualDenseBlock(nn.Module):
-    """Residual dense block (Zhang et al., CVPR 2018): each layer sees all before it, a 1×1 fuses them, input added."""
+    """Residual dense block (Zhang et al., CVPR 2018): each layer sees all before it, a 1×1 fuses them, input added.
 
-    def __init__(self, channels: int, depth: int) -> None:
+    growth: channels that each of the `depth` layers adds.
+    """
+
+    def __init__(self, channels: int, depth: int, growth: int) -> None:
         super().__init__()
-        growth = channels // 2
         self.layers = nn.ModuleList(Convolution(channels + i * growth, growth) for i in range(depth))
         self.fuse = nn.Conv2d(channels + depth * growth, channels, 1)
 
@@ -46,8 +46,37 @@ class ResidualDenseBlock(nn.Module):
         return x + fused
 
 
-def dense_blocks(channels: int, depth: int, count: int) -> nn.Sequential:
-    return nn.Sequential(*(ResidualDenseBlock(channels, depth) for _ in range(count)))
+@dataclass(frozen=True)
+class Layout:
+    """What a stem stride settles beside width and depth.
+
+    blocks: dense blocks at each level; each level has half the side of the one before it.
+    growth: what a dense layer adds, as a part of its block's channels.
+    outer: channels of two convolutions at the picture's own resolution on either side of the dense blocks, 0 for none.
+    """
+
+    blocks: tuple[int, ...]
+    growth: float = 0.5
+    outer: int = 0
+
+
+LAYOUTS = {
+    1: Layout((1, 2, 1, 3, 11), growth=1.0, outer=64),
+    2: Layout((1, 1, 2, 2)),
+    4: Layout((1, 2, 2)),
+}
+"""By stem stride; the last level always lies at a sixteenth of the picture's side.
+
+Stem 1 is the paper's: dense layers that add as many channels as their block has, and 64 channels before the first block
+and after the last, as in RDN (Zhang et al., CVPR 2018), on which neither width nor depth acts (`train.architecture`).
+Behind a stem there is no place of the picture's own resolution, and half the growth is what the shipped weights have.
+"""
+
+
+def level_channels(first: int, levels: int) -> tuple[int, ...]:
+    """Channels of each level: doubled from level to level, but the last three as 1 : 1.5 : 2.5."""
+    *doubled, third = (first << level for level in range(levels - 2))
+    return (*doubled, third, third * 3 // 2, third * 5 // 2)
 
 
 class Upsample(nn.Sequential):
@@ -55,13 +84,6 @@ class Upsample(nn.Sequential):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(nn.Conv2d(inputs, 4 * outputs, 1), nn.ReLU(), nn.PixelShuffle(2))
-
-
-def zeroed(layer: nn.Linear) -> nn.Linear:
-    """The layer with all its parameters at zero."""
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
-    return layer
 
 
 class GlobalView(nn.Module):
@@ -76,15 +98,13 @@ class GlobalView(nn.Module):
             nn.Linear(inputs, 2 * embedding), nn.ReLU(), nn.Linear(2 * embedding, embedding), nn.ReLU()
         )
         self.classifier = nn.Linear(embedding, 3)
-        self.affine = zeroed(nn.Linear(embedding, 12))
         self.join = nn.Linear(embedding, features)
 
     def forward(self, features: Tensor, image: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
-        pool = pooling_matrix(self.THUMBNAIL, image.shape[-1]).to(image)
-        thumbnail = pool @ image @ pool.T
+        thumbnail = pooled(image, self.THUMBNAIL)
         features = features.float()
-        pooled = (features.mean((2, 3)), features.amax((2, 3)))
-        view = torch.cat((*pooled, thumbnail.flatten(1), mean.flatten(1), deviation.flatten(1)), 1)
+        numbers = (features.mean((2, 3)), features.amax((2, 3)), thumbnail, mean, deviation)
+        view = torch.cat([number.flatten(1) for number in numbers], 1)
         embedding: Tensor = self.mlp(view)
         return embedding
 
@@ -92,44 +112,72 @@ class GlobalView(nn.Module):
 class FRRNet(nn.Module):
     """Image (N×3×S×S, RGB, [0,1]) to restored (N×3×S×S), mask (N×1×S×S) and distortion (N×3), all in [0,1].
 
-    width: channels of the first dense block per unit of stem stride (paper: 8, 12, 16).
-    depth: layers in each dense block (paper: 1, 2, 3).
+    width: channels of the first dense block per unit of stem stride, at least 2 (paper: 8, 12, 16).
+    depth: layers in each dense block, at least 1 (paper: 1, 2, 3).
     stem_stride: 1, 2 or 4; space-to-depth of the picture before the first convolution.
-    blocks: dense blocks at each of the three levels. S must be a multiple of 4 · stem_stride.
+    blocks: dense blocks at each level, first to last; LAYOUTS[stem_stride]'s if not given.
+    size: side of the crops it is meant for; one set of weights runs at every multiple of `multiple`.
+
+    Raises ValueError for an argument out of its range.
     """
 
     def __init__(
-        self, width: int = 16, depth: int = 2, stem_stride: int = 4, blocks: tuple[int, int, int] = (1, 2, 2)
+        self,
+        width: int = 16,
+        depth: int = 2,
+        stem_stride: int = 4,
+        blocks: tuple[int, ...] | None = None,
+        size: int = 336,
     ) -> None:
         super().__init__()
-        if stem_stride not in (1, 2, 4):
+        if stem_stride not in LAYOUTS:
             raise ValueError(f"stem_stride must be 1, 2 or 4, not {stem_stride}")
-        self.width, self.depth, self.stem_stride, self.blocks = width, depth, stem_stride, blocks
-        first = width * stem_stride
-        second, third = first * 3 // 2, first * 5 // 2
+        layout = LAYOUTS[stem_stride]
+        blocks = layout.blocks if blocks is None else tuple(blocks)
+        self.width, self.depth, self.stem_stride, self.blocks, self.size = width, depth, stem_stride, blocks, size
+        self._check()
+        channels = level_channels(width * stem_stride, len(blocks))
+        outer = layout.outer or channels[0]
+
+        def dense(level: int, count: int) -> nn.Sequential:
+            growth = int(channels[level] * layout.growth)
+            return nn.Sequential(*(ResidualDenseBlock(channels[level], depth, growth) for _ in range(count)))
+
         self.unshuffle: nn.Module = nn.PixelUnshuffle(stem_stride)
-        self.stem = Convolution(3 * stem_stride**2, first)
-        self.encoder1 = dense_blocks(first, depth, blocks[0])
-        self.down1 = Convolution(first, second, stride=2)
-        self.encoder2 = dense_blocks(second, depth, blocks[1])
-        self.down2 = Convolution(second, third, stride=2)
-        self.encoder3 = dense_blocks(third, depth, blocks[2])
-        self.view = GlobalView(third)
-        self.bottleneck = dense_blocks(third, depth, 1)
-        self.up2 = Upsample(third, second)
-        self.generator2 = dense_blocks(second, depth, blocks[1])
-        self.up1 = Upsample(second, first)
-        self.generator1 = dense_blocks(first, depth, blocks[0] + 1)
-        self.residual = nn.Conv2d(first, 3 * stem_stride**2, 3, padding=1)
-        self.mask = nn.Conv2d(first, stem_stride**2, 3, padding=1)
+        self.stem = nn.Sequential(*Convolution(3 * stem_stride**2, outer))
+        self.encoder1 = dense(0, blocks[0])
+        for level, (finer, coarser) in enumerate(pairwise(channels), 1):
+            self.add_module(f"down{level}", Convolution(finer, coarser, stride=2))
+            self.add_module(f"encoder{level + 1}", dense(level, blocks[level]))
+        self.light = Light()
+        self.view = GlobalView(channels[-1])
+        self.bottleneck = dense(len(blocks) - 1, 1)
+        for level in range(len(blocks) - 1, 0, -1):
+            self.add_module(f"up{level}", Upsample(channels[level], channels[level - 1]))
+            self.add_module(f"generator{level}", dense(level - 1, blocks[level - 1] + (level == 1)))
+        self.last = nn.Sequential()
+        if layout.outer:
+            self.stem.extend((*Convolution(outer, outer), nn.Conv2d(outer, channels[0], 1), nn.ReLU()))
+            self.last.extend((nn.Conv2d(channels[0], outer, 1), nn.ReLU(), *Convolution(outer, outer)))
+        self.residual = nn.Conv2d(outer, 3 * stem_stride**2, 3, padding=1)
+        self.mask = nn.Conv2d(outer, stem_stride**2, 3, padding=1)
         self.shuffle = nn.PixelShuffle(stem_stride)
         for parameter in self.residual.parameters():
             nn.init.normal_(parameter, std=1e-3)
 
+    def _check(self) -> None:
+        for name, value, least in (("width", self.width, 2), ("depth", self.depth, 1)):
+            if value < least:
+                raise ValueError(f"{name} must be at least {least}, not {value}")
+        if len(self.blocks) < 3 or min(self.blocks) < 1:
+            raise ValueError(f"blocks must be counts of at least 1 for at least 3 levels, not {self.blocks}")
+        if self.size <= 0 or self.size % self.multiple:
+            raise ValueError(f"size must be a multiple of {self.multiple}, not {self.size}")
+
     @property
     def multiple(self) -> int:
         """The crop's side must be a multiple of this."""
-        return 4 * self.stem_stride
+        return self.stem_stride << (len(self.blocks) - 1)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         change, mask, distortion = self.change(image)
@@ -143,25 +191,40 @@ class FRRNet(nn.Module):
         change, mask, distortion = self.change(image)
         return image + change, mask, distortion
 
+    def encode(self, normalised: Tensor) -> list[Tensor]:
+        """Features of every level, the finest first."""
+        levels = [self.encoder1(self.stem(self.unshuffle(normalised)))]
+        for level in range(1, len(self.blocks)):
+            coarser = self.get_submodule(f"down{level}")(levels[-1])
+            levels.append(self.get_submodule(f"encoder{level + 1}")(coarser))
+        return levels
+
+    def generate(self, features: Tensor, finer: list[Tensor]) -> Tensor:
+        """From the last features, with the class prior joined, back up to the first level's side."""
+        features = self.bottleneck(features)
+        for level, skip in reversed(list(enumerate(finer, 1))):
+            upsampled = self.get_submodule(f"up{level}")(features)
+            features = self.get_submodule(f"generator{level}")(upsampled + skip)
+        return cast(Tensor, self.last(features))
+
     def change(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What is added to the picture (N×3×S×S), and the mask and the distortion before their sigmoid."""
-        mean = image.mean((2, 3), keepdim=True)
-        deviation = ((image - mean).square().mean((2, 3), keepdim=True) + 1e-4).sqrt()
-        normalised = ((image - mean) / deviation).to(self.residual.weight.dtype)
-        level1 = self.encoder1(self.stem(self.unshuffle(normalised)))
-        level2 = self.encoder2(self.down1(level1))
-        level3 = self.encoder3(self.down2(level2))
-        embedding = self.view(level3, image, mean, deviation)
-        level3 = self.bottleneck(level3 + self.view.join(embedding).to(level3)[:, :, None, None])
-        level2 = self.generator2(self.up2(level3) + level2)
-        level1 = self.generator1(self.up1(level2) + level1)
-        residual = self.shuffle(self.residual(level1)).float()
-        mask = self.shuffle(self.mask(level1)).float()
-        affine = self.view.affine(embedding).float().view(-1, 3, 4)
-        return apply_colour(affine, image) + residual, mask, self.view.classifier(embedding).float()
+        side = image.shape[-1]
+        if image.shape[-2] != side or side % self.multiple:
+            raise ValueError(f"a crop must be square, its side a multiple of {self.multiple}, not {side}")
+        lit = self.light(image)
+        normalised, _, _ = standardised(lit)
+        *finer, features = self.encode(normalised.to(self.residual.weight.dtype))
+        _, mean, deviation = standardised(image)
+        embedding = self.view(features, image, mean, deviation)
+        features = self.generate(features + self.view.join(embedding).to(features)[:, :, None, None], finer)
+        residual = self.shuffle(self.residual(features)).float()
+        mask = self.shuffle(self.mask(features)).float()
+        return lit - image + residual, mask, self.view.classifier(embedding).float()
 
 
-def apply_colour(affine: Tensor, image: Tensor) -> Tensor:
-    """A 3×4 matrix per picture (N×3×4) on its RGB values (N×3×H×W)."""
-    mixed = affine[:, :, :3] @ image.flatten(2) + affine[:, :, 3:]
-    return mixed.view(image.shape)
+def standardised(image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Each channel less its mean and over its deviation; the mean and the deviation (N×3×1×1 each)."""
+    mean = image.mean((2, 3), keepdim=True)
+    deviation = ((image - mean).square().mean((2, 3), keepdim=True) + 1e-4).sqrt()
+    return (image - mean) / deviation, mean, deviation

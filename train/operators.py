@@ -68,4 +68,4 @@ def downscale(ratios: Tensor, size: int) -> Tensor:
     for ratio in ratios.tolist():
         small = max(1, round(size / ratio))
         matrices.append(bilinear(size, small, ratios.device) @ area(small, size, ratios.device))
-    return torch.stack(matrices)
+    return torch.stack(matrices) if matrices else ratios.new_empty(0, size, size)

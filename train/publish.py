@@ -1,8 +1,8 @@
-"""From a checkpoint to weights/: export, quantise, measure, and write the manifest's entries."""
+"""From a checkpoint to weights/: export, quantise, measure; then the manifest, the record and the model card."""
 
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,20 +11,31 @@ import numpy as np
 import torch
 from onnxruntime.quantization import CalibrationMethod
 
-from train import checkpoint, evaluate, manifest
+from train import card, checkpoint, evaluate, flicker, intervals, manifest, measurements, timing
 from train.data import Faces, Jitter, batch
 from train.degrade import PAPER, degrade
 from train.export import export, replace
+from train.intervals import Figure
+from train.model import FRRNet
 from train.quantise import quantise
+from train.report import Report, summarise
+from train.timing import Progress, silent
 
-LICENCE = (
-    "GPL-2.0-or-later; colours and detail from synthetic faces, masks from CelebAMask-HQ (non-commercial research)"
+FACTS = (
+    "file",
+    "sha256",
+    "bytes",
+    "width",
+    "depth",
+    "stem_stride",
+    "size",
+    "precision",
+    "parameters",
+    "gmac",
+    "images_seen",
 )
-TRAINED_ON = (
-    "6,002 synthetic face photographs (faces-train: StyleGAN and diffusion sets, SFHQ and SFHQ-T2I among them), "
-    "degraded by Eq. 2 of FRR-Net; mask head from the labels of a teacher trained on CelebAMask-HQ (photographs of "
-    "real people, non-commercial research: the mask only)"
-)
+"""What the record keeps of a manifest's entry."""
+PRECISIONS = ("int8", "fp16", "fp32")
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,40 @@ class Rung:
     def name(self) -> str:
         return f"frrnet-{self.size}-{self.precision}"
 
+    @classmethod
+    def parse(cls, text: str) -> "Rung":
+        """'336-int8'; ValueError for anything else."""
+        size, _, precision = text.partition("-")
+        if not size.isdigit() or precision not in PRECISIONS:
+            raise ValueError(f"{text!r} is no rung: give SIZE-PRECISION with {', '.join(PRECISIONS)}, as in 336-int8")
+        return cls(int(size), precision)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file as it was made: where, its largest difference from PyTorch before quantisation, GMAC, its fp32 twin."""
+
+    rung: Rung
+    path: Path
+    difference: float
+    gmac: float
+    single: Path
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What files are measured with.
+
+    notes: what cannot be measured, and why. reference: makes the file that times are compared with, or finds it
+    (`timing.paper_file`).
+    """
+
+    bench: evaluate.Bench
+    clips: Sequence[flicker.Clip]
+    notes: Mapping[str, str]
+    reference: Callable[[], Path]
+    progress: Progress = silent
+
 
 def calibration(faces: Faces, size: int, count: int = 96, seed: int = 7) -> np.ndarray:
     """Training faces degraded by Eq. 2, 85 % of them, at the file's size (N×3×S×S)."""
@@ -49,63 +94,174 @@ def calibration(faces: Faces, size: int, count: int = 96, seed: int = 7) -> np.n
     return evaluate.resize(degraded, size).clamp(0, 1).numpy()
 
 
+def write(network: FRRNet, rung: Rung, weights: Path, work: Path, faces: Faces, method: CalibrationMethod) -> Written:
+    """The rung's file in `weights`; what it is made from stays in `work`."""
+    half = rung.precision == "fp16"
+    single, path = work / f"{rung.size}-{half}.onnx", weights / f"{rung.name}.onnx"
+    difference = export(network, rung.size, single, half=half)
+    if rung.precision == "int8":
+        quantise(single, path, calibration(faces, rung.size), method)
+    else:
+        replace(path, partial(shutil.copyfile, single))
+    return Written(rung, path, difference, timing.multiply_accumulates(single), single)
+
+
+def assess(
+    name: str, restore: evaluate.Restorer, size: int, tools: Tools, *, clips: bool = True
+) -> tuple[Report, evaluate.Measured]:
+    """All figures of a restorer, and what was measured of each face; without clips, no flicker."""
+    measured = evaluate.measure(restore, size, tools.bench, tools.progress)
+    chosen = tools.clips if clips else ()
+    steps = {clip.name: flicker.measure(restore, size, clip, tools.progress) for clip in chosen}
+    return summarise(name, measured, tools.bench, steps, tools.notes), measured
+
+
+def loss_of_int8(written: Written, measured: evaluate.Measured, tools: Tools) -> Figure | None:
+    """PSNR of the file less that of its fp32 twin, face by face."""
+    restore, size = evaluate.restorer(written.single)
+    single = evaluate.restored_psnr(restore, tools.bench.at(size), tools.progress)
+    return intervals.mean(measured.quality["restored"]["whole"]["psnr"] - single)
+
+
 def publish(
     source: Path,
     weights: Path,
-    rungs: list[Rung],
+    rungs: Sequence[Rung],
     faces: Faces,
-    identity: evaluate.Identity | None,
+    tools: Tools,
     default: str,
-    count: int | None = None,
+    record: Path,
     method: CalibrationMethod = CalibrationMethod.MinMax,
     report: Callable[[str], None] = print,
 ) -> None:
-    """Write every rung's file to `weights` and measure it; `count` bounds the held-out faces that are looked at."""
+    """Write every rung's file to `weights`, measure it, and put it into the manifest, the record and the model card.
+
+    Flicker is measured of the default alone. Files with the name of a rung are replaced.
+    """
     network, images_seen = checkpoint.load_network(source)
     weights.mkdir(parents=True, exist_ok=True)
-    for rung in rungs:
-        path = weights / f"{rung.name}.onnx"
-        with TemporaryDirectory() as folder:
-            single = Path(folder) / "single.onnx"
-            difference = export(network, rung.size, single, half=rung.precision == "fp16")
-            gmac = evaluate.multiply_accumulates(single)
-            if rung.precision == "int8":
-                quantise(single, path, calibration(faces, rung.size), method)
-            else:
-                replace(path, partial(shutil.copyfile, single))
-        restore, size = evaluate.restorer(path)
-        scores = evaluate.evaluate(restore, size, faces, identity, count)
-        entry: manifest.Entry = {
-            **manifest.file_facts(path),
-            "kind": "restorer",
-            "licence": LICENCE,
-            "trained_on": TRAINED_ON,
-            "width": network.width,
-            "depth": network.depth,
-            "stem_stride": network.stem_stride,
-            "size": rung.size,
-            "precision": rung.precision,
-            "parameters": checkpoint.parameter_count(network),
-            "gmac": round(gmac, 2),
-            "images_seen": images_seen,
-            **figures(scores),
-            "milliseconds": round(evaluate.milliseconds(path), 1),
-            "command": f"python -m train evaluate weights/{path.name}",
-        }
-        manifest.record(weights / "manifest.toml", rung.name, entry, "restorer" if rung.name == default else None)
-        report(f"{rung.name}: differs from PyTorch by {difference:.1e} before {rung.precision}; {scores}")
+    shape = {name: getattr(network, name) for name in ("width", "depth", "stem_stride")}
+    versions = []
+    with TemporaryDirectory() as folder:
+        files = [write(network, rung, weights, Path(folder), faces, method) for rung in rungs]
+        report(f"{len(files)} files written; measuring them on {len(tools.bench.held)} held-out faces")
+        times = timing.interleaved([tools.reference(), *(file.path for file in files)], progress=tools.progress)
+        for file, time in zip(files, times[1:], strict=True):
+            restore, size = evaluate.restorer(file.path)
+            found, measured = assess(file.path.name, restore, size, tools, clips=file.rung.name == default)
+            loss = loss_of_int8(file, measured, tools) if file.rung.precision == "int8" else None
+            facts: manifest.Entry = {
+                **manifest.file_facts(file.path),
+                "kind": "restorer",
+                "licence": card.LICENCE,
+                "trained_on": card.TRAINED_ON,
+                **shape,
+                "size": file.rung.size,
+                "precision": file.rung.precision,
+                "parameters": checkpoint.parameter_count(network),
+                "gmac": float(f"{file.gmac:.3g}"),
+                "images_seen": images_seen,
+            }
+            entry = facts | figures(found) | cost(file, time, loss)
+            manifest.record(
+                weights / manifest.NAME, file.rung.name, entry, "restorer" if file.rung.name == default else None
+            )
+            versions.append(version(file.rung.name, facts, found, time, file.difference, loss))
+            report(summary(file, found, time, loss))
+    measurements.record(record, versions)
+    refresh_card(weights, record)
 
 
-def figures(scores: evaluate.Scores) -> manifest.Entry:
-    """The manifest's quality figures, with what the input scored beside them."""
+def version(
+    name: str, facts: manifest.Entry, found: Report, time: timing.Timing, difference: float | None, loss: Figure | None
+) -> measurements.Version:
+    """What the record keeps of a file."""
     return {
-        "psnr": round(scores.psnr, 2),
-        "ssim": round(scores.ssim, 3),
-        "lpips": "not measured",
-        "identity": round(scores.identity, 3) if scores.identity is not None else "not measured",
-        "clean_psnr": round(scores.clean_psnr, 1),
-        "classifier_f1": round(scores.f1, 2),
-        "input_psnr": round(scores.input_psnr, 2),
-        "input_ssim": round(scores.input_ssim, 3),
-        "held_out_faces": scores.faces,
+        "name": name,
+        **{key: facts[key] for key in FACTS if key in facts},
+        "milliseconds": round(time.milliseconds, 2),
+        "ratio": round(time.ratio, 5),
+        "differs_from_pytorch": difference,
+        "int8_minus_fp32": asdict(loss) if loss else None,
+        "report": measurements.packed(found),
     }
+
+
+def record_again(files: Sequence[Path], reports: Sequence[Report], tools: Tools, weights: Path, record: Path) -> None:
+    """Put files that are already there into the record, with their times, and renew the model card.
+
+    Facts come from the manifest beside the file, or from its older entry in the record. ValueError if neither has it.
+    """
+    old = {str(own["sha256"]): own for own in measurements.read(record)}
+    listed = {str(entry["sha256"]): (name, entry) for name, entry in manifest.restorers(weights).items()}
+    times = timing.interleaved([tools.reference(), *files], progress=tools.progress)
+    fresh = []
+    for file, found, time in zip(files, reports, times[1:], strict=True):
+        digest = str(manifest.file_facts(file)["sha256"])
+        known = old.get(digest, {})
+        if digest not in listed and not known:
+            raise ValueError(
+                f"{file} is not in {weights / manifest.NAME}: python -m train export records what it makes"
+            )
+        name, facts = listed.get(digest, (known.get("name", file.stem), known))
+        kept = {key: facts[key] for key in FACTS if key in facts}
+        own = version(name, kept, found, time, known.get("differs_from_pytorch"), None)
+        fresh.append(own | {"int8_minus_fp32": known.get("int8_minus_fp32")})
+    measurements.record(record, fresh)
+    refresh_card(weights, record)
+
+
+def refresh_card(weights: Path, record: Path) -> None:
+    """Write the model card's figures anew from the manifest and the record."""
+    default = manifest.read(weights / manifest.NAME)["default"].get("restorer")
+    card.write(
+        weights / card.NAME, manifest.restorers(weights), measurements.read(record), str(default) if default else None
+    )
+
+
+def figures(found: Report) -> manifest.Entry:
+    """The manifest's quality figures, with what the input scored beside them; those that were not measured say so."""
+
+    def plain(figure: Figure | None, digits: int) -> str | float:
+        return "not measured" if figure is None else round(figure.value, digits)
+
+    psnr = intervals.known(found.figure("restored", "psnr"))
+    return {
+        "psnr": round(psnr.value, 2),
+        "psnr_interval": f"{psnr.low:.2f} to {psnr.high:.2f}",
+        "psnr_shown_at_336": plain(found.figure("shown", "psnr"), 2),
+        "psnr_inside_mask": plain(found.figure("restored", "psnr", "inside"), 2),
+        "ssim": plain(found.figure("restored", "ssim"), 3),
+        "lpips": plain(found.figure("restored", "lpips"), 3),
+        "identity": plain(found.figure("restored", "identity"), 3),
+        "iprecision": plain(found.figure("restored", "iprecision"), 3),
+        "irecall": plain(found.figure("restored", "irecall"), 3),
+        "clean_psnr": plain(found.figure("clean", "psnr"), 1),
+        "classifier_f1": plain(found.f1["macro"], 2),
+        "mask_dice": plain(found.dice.get("degraded"), 3),
+        "tone_spread": plain(found.tone_spread.get("adjusted"), 2),
+        "input_psnr": plain(found.figure("input", "psnr"), 2),
+        "input_ssim": plain(found.figure("input", "ssim"), 3),
+        "held_out_faces": found.faces,
+    }
+
+
+def cost(file: Written, time: timing.Timing, loss: Figure | None) -> manifest.Entry:
+    """The manifest's figures of time and exactness, and the command that measures all of them again."""
+    return {
+        "milliseconds": round(time.milliseconds, 1),
+        "share_of_papers_time": round(time.ratio, 4),
+        "differs_from_pytorch": float(f"{file.difference:.1e}"),
+        **({"int8_minus_fp32": round(loss.value, 3)} if loss else {}),
+        "command": f"python -m train evaluate weights/{file.path.name}",
+    }
+
+
+def summary(file: Written, found: Report, time: timing.Timing, loss: Figure | None) -> str:
+    """One line for the terminal."""
+    psnr, before = (intervals.known(found.figure(state, "psnr")) for state in ("restored", "input"))
+    lost = f", int8 − fp32 {loss:+.3f} dB" if loss else ""
+    return (
+        f"{file.rung.name}: {before.value:.2f} → {psnr:.2f} dB, {time.milliseconds:.1f} ms, 1/{1 / time.ratio:.1f} of "
+        f"the paper's own{lost}, differs from PyTorch by {file.difference:.1e} before {file.rung.precision}"
+    )

@@ -1,7 +1,7 @@
 """Static int8 (QDQ, U8S8, per channel) of an exported file, calibrated on degraded faces.
 
-Only convolutions and what lies between them are quantised. The picture's normalisation, the global view, the colour
-affine and the clip stay in float32, so that the step of int8 falls on the residual alone, not on the picture.
+Only the trunk's convolutions and what lies between them are quantised. The light network, the picture's normalisation,
+the global view and the clip stay in float32, so that the step of int8 falls on the residual alone, not on the picture.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from frrcam.restore import contract
-from train.export import replace
+from train.export import LIGHT, replace
 
 QUANTISED = ["Conv", "Relu", "Concat", "Add", "DepthToSpace"]
 
@@ -36,7 +36,7 @@ class Pictures(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime carr
 
 
 def float_nodes(model: onnx.ModelProto) -> list[str]:
-    """Nodes to leave in float32: those outside the convolutions' 4-d feature maps (global view, affine, output sum).
+    """Nodes to leave in float32: the light network, and what is outside the trunk's feature maps (view, output sum).
 
     An Add is a feature map's own where both its inputs descend from a convolution and some convolution follows.
     """
@@ -56,7 +56,8 @@ def float_nodes(model: onnx.ModelProto) -> list[str]:
     return [
         node.name
         for node in graph.node
-        if node.op_type in ("Add", "Concat") and not leads_to_convolution(node.output[0])
+        if node.name.startswith(LIGHT)
+        or (node.op_type in ("Add", "Concat") and not leads_to_convolution(node.output[0]))
     ]
 
 

@@ -1,9 +1,15 @@
 """Each degradation against OpenCV or against what it must do, and Algorithm 1's bookkeeping."""
 
+from dataclasses import replace
+
 import cv2
+import hypothesis
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageEnhance
 from torch import Tensor
 
 from train import degrade as d
@@ -56,7 +62,7 @@ def test_motion_of_odd_length_is_opencvs_box() -> None:
     assert np.abs(as_cv(operators.apply(rows, columns, image)) - wanted).max() < 1e-4
 
 
-@pytest.mark.parametrize("quality", [10, 50, 95])
+@pytest.mark.parametrize("quality", [1, 5, 10, 25, 50, 75, 90, 95, 100])
 def test_jpeg_is_libjpegs(quality: int) -> None:
     image = (picture() * 255).round() / 255
     bgr = (as_cv(image)[..., ::-1] * 255).astype(np.uint8)
@@ -64,9 +70,9 @@ def test_jpeg_is_libjpegs(quality: int) -> None:
     wanted = cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1]
     found = as_cv(jpeg(image, torch.tensor([float(quality)]))) * 255
     difference = np.abs(found - wanted)
-    # libjpeg transforms in integers, so a coefficient may round the other way now and then
-    assert difference.mean() < 0.6
-    assert np.mean(difference < 4) > 0.98
+    # libjpeg transforms in integers: a coefficient may round the other way, and shows in its block, 1 of 16 in chroma
+    assert difference.mean() < 0.8
+    assert np.mean(difference < 4) > 1 - 1 / 16
 
 
 def test_jpeg_takes_a_quality_below_one_for_one() -> None:
@@ -87,6 +93,42 @@ def test_hue_is_opencvs(turns: float) -> None:
     assert np.abs(as_cv(d.turn_hue(image, torch.tensor([turns]))) - wanted).max() < 2e-3
 
 
+def test_exposure_is_opencvs() -> None:
+    image = picture() / 2
+    factors = (0.4, 0.95, 1.5)
+    wanted = cv2.multiply(as_cv(image), (*factors, 1.0))
+    settings = one(exposure=(0.4, 1.5))
+    assert np.allclose(as_cv(image * torch.tensor(factors)[:, None, None]), wanted, atol=1e-6)
+    exposed, labels = alone("exposed", image, settings)
+    ratio = (exposed / image.clamp_min(1e-3))[0, :, 40:, 40:].flatten(1)
+    # one factor per channel, up to the rounding to 8 bits
+    assert float((ratio.amax(1) - ratio.amin(1)).max()) < 0.1
+    assert ((ratio.mean(1) > 0.38) & (ratio.mean(1) < 1.52)).all()
+    assert labels.tolist() == [[0, 0, 1]]
+
+
+@pytest.mark.parametrize("change", [-0.2, 0.2])
+def test_brightness_contrast_and_saturation_are_pillows(change: float) -> None:
+    image = (picture() * 255).round() / 255
+    pillow = Image.fromarray((as_cv(image) * 255).astype(np.uint8))
+    for place, enhancer in enumerate((ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)):
+        wanted = np.asarray(enhancer(pillow).enhance(1 + change), np.float32) / 255
+        changes = [torch.tensor([change if i == place else 0.0]) for i in range(4)]
+        # Pillow rounds the grey and the result to 8 bits
+        assert np.abs(as_cv(d.colour_jitter(image, *changes)) - wanted).max() < 2.5 / 255
+
+
+def test_aberration_is_opencvs_shift_of_red_and_blue() -> None:
+    image, pixels, angle = picture(), 1.5, 0.7
+    moved = as_cv(d.aberration(image, torch.tensor([pixels]), torch.tensor([angle])))
+    for channel, sign in ((0, 1), (1, 0), (2, -1)):
+        along = np.float32([[1, 0, sign * pixels * np.cos(angle)], [0, 1, sign * pixels * np.sin(angle)]])
+        plane = np.ascontiguousarray(as_cv(image)[..., channel])
+        wanted = cv2.warpAffine(plane, along, (64, 64), borderMode=cv2.BORDER_REPLICATE)
+        # OpenCV keeps 1/32 of a pixel
+        assert np.abs(moved[..., channel] - wanted).max() < 0.03
+
+
 def test_no_jitter_changes_nothing() -> None:
     zero = torch.zeros(1)
     assert torch.allclose(d.colour_jitter(picture(), zero, zero, zero, zero), picture(), atol=1e-5)
@@ -105,8 +147,110 @@ def test_aberration_leaves_green_alone() -> None:
     assert float((moved[:, 0] - image[:, 0]).abs().max()) > 0.05
 
 
-def one(**chosen: float) -> d.Degradation:
+def one(**chosen: float | d.Range) -> d.Degradation:
     return d.Degradation(percent_dist=1, **chosen)
+
+
+OPERATIONS = ("down", "exposed", "jittered", "chromatic", "noisy", "blurred", "compressed")
+
+
+def alone(operation: str, image: Tensor, settings: d.Degradation) -> tuple[Tensor, Tensor]:
+    """The picture (1×3×S×S) under one operation of Eq. 2: a seed by which it is the one that is forced."""
+    settings = replace(settings, probability=0)
+    for seed in range(1000):
+        draw = d.Sampler(torch.Generator().manual_seed(seed), 1)
+        picks = d.choose(draw, 0, torch.ones(1, dtype=torch.bool))
+        if picks[OPERATIONS.index(operation)]:
+            return d.degrade(image, settings, torch.Generator().manual_seed(seed))
+    raise AssertionError(f"no seed forces {operation}")
+
+
+def test_the_papers_ranges() -> None:
+    # paper 002, §4.1
+    assert (d.PAPER.downscale, d.PAPER.exposure, d.PAPER.jitter) == ((2, 4), (0.4, 1.5), (0.1, 0.2))
+    assert (d.PAPER.chromatic, d.PAPER.noise, d.PAPER.blur) == ((1, 1.5), (0.01, 0.11), (0.2, 5))
+    assert (d.PAPER.quality, d.PAPER.percent_dist) == ((0, 100), 0.85)
+    assert (d.PAPER.screen, d.PAPER.shade, d.PAPER.motion, d.PAPER.chroma_noise) == (0, 0, 0, 0)
+
+
+@hypothesis.settings(deadline=None)
+@given(st.floats(-10, 10), st.floats(0, 10), st.integers(0, 1000))
+def test_draws_stay_in_their_range(low: float, width: float, seed: int) -> None:
+    draws = d.Sampler(torch.Generator().manual_seed(seed), 50).uniform((low, low + width))
+    assert float(draws.min()) >= low - 1e-5
+    assert float(draws.max()) <= low + width + 1e-5
+
+
+@pytest.mark.parametrize(
+    ("operation", "label"),
+    [
+        ("down", [0, 1, 0]),
+        ("exposed", [0, 0, 1]),
+        ("jittered", [0, 0, 1]),
+        ("chromatic", [1, 0, 0]),
+        ("noisy", [1, 0, 0]),
+        ("blurred", [0, 1, 0]),
+        ("compressed", [1, 0, 0]),
+    ],
+)
+def test_each_operation_has_the_papers_label(operation: str, label: list[int]) -> None:
+    degraded, labels = alone(operation, picture(), d.PAPER)
+    assert labels.tolist() == [label]
+    assert not torch.equal(degraded, picture())
+
+
+@pytest.mark.parametrize(
+    ("beside", "label"),
+    [("screen", [0, 0, 1]), ("shade", [0, 0, 1]), ("motion", [0, 1, 0]), ("chroma_noise", [1, 0, 0])],
+)
+def test_what_is_beside_the_paper_is_labelled_too(beside: str, label: list[int]) -> None:
+    # exposure by one, which is labelled relight, is what is forced beside it
+    settings = one(**{beside: 1.0}, exposure=(1, 1))
+    _, labels = alone("exposed", picture(), settings)
+    assert labels.tolist() == [[a | b for a, b in zip(label, (0, 0, 1), strict=True)]]
+
+
+def test_the_operations_come_in_the_order_of_equation_2() -> None:
+    image = picture()
+    fixed = d.Degradation(
+        downscale=(3, 3),
+        exposure=(0.7, 0.7),
+        jitter=(0, 0),
+        chromatic=(0, 0),
+        noise=(0, 0),
+        blur=(8, 8),
+        quality=(30, 30),
+        percent_dist=1,
+        probability=1,
+    )
+    degraded, labels = d.degrade(image, fixed, torch.Generator().manual_seed(0))
+    three, sigma = torch.tensor([3.0]), torch.tensor([8.0 * 64 / d.REFERENCE])
+    quality, reduced = torch.tensor([30.0]), d.downscale(image, three) * 0.7
+    # a coefficient of the JPEG may round the other way now and then
+    assert float((degraded - jpeg(d.blur(reduced, sigma), quality)).abs().mean()) < 2e-4
+    assert float((degraded - d.blur(jpeg(reduced, quality), sigma)).abs().mean()) > 2e-3
+    assert labels.tolist() == [[1, 1, 1]]
+
+
+def test_the_likelihoods_are_those_set() -> None:
+    picks = d.choose(d.Sampler(torch.Generator().manual_seed(0), 4000), 0.48, torch.ones(4000, dtype=torch.bool))
+    for pick in picks:
+        # one is forced where none came up, (1 − 0.48)^7 of the time, which adds 0.0015
+        assert float(pick.float().mean()) == pytest.approx(0.4815, abs=0.03)
+
+
+@pytest.mark.parametrize("shares", [2, 4, 8])
+def test_a_share_of_a_batch_is_degraded_as_in_the_whole(shares: int) -> None:
+    images = picture(32).repeat(8, 1, 1, 1)
+    for settings in (d.PAPER, d.WEBCAM):
+        whole, labels = d.degrade(images, settings, torch.Generator().manual_seed(9))
+        own = 8 // shares
+        parts = [
+            d.degrade(images[first : first + own], settings, torch.Generator().manual_seed(9), first, 8)
+            for first in range(0, 8, own)
+        ]
+        assert torch.equal(torch.cat([part for part, _ in parts]), whole)
+        assert torch.equal(torch.cat([part for _, part in parts]), labels)
 
 
 def test_the_same_seed_gives_the_same_batch() -> None:

@@ -1,7 +1,10 @@
 """Evaluation with restorers whose scores are known, and the sheets."""
 
-from io import BytesIO
+import json
+import re
+from io import BytesIO, StringIO
 from pathlib import Path
+from urllib.parse import unquote
 
 import cv2
 import numpy as np
@@ -9,9 +12,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from rich.console import Console
 from torch import Tensor
 
-from train import evaluate, masks, sheet
+from train import checkpoint, evaluate, intervals, masks, measurements, page, perceptual, report, sheet, tables
 from train.data import Faces
 from train.model import FRRNet
 
@@ -44,8 +48,158 @@ def test_the_pairs_are_always_the_same(faces: Faces) -> None:
     assert first[2].any(1).all()
 
 
-def test_bootstrap_of_a_constant_is_that_constant() -> None:
-    assert evaluate.bootstrap(torch.full((9,), 3.5)) == (3.5, 3.5)
+def labelled(faces: Faces) -> Faces:
+    masks = np.zeros((150, 54, 54), np.uint8)
+    masks[:, 12:42, 12:42] = 255
+    return Faces(faces.canvases, 48, faces.keys, masks)
+
+
+class Embeds(evaluate.Identity):
+    """Mean colours in place of a face network."""
+
+    def __init__(self) -> None:
+        pass
+
+    def embed(self, images: Tensor) -> Tensor:
+        return torch.nn.functional.normalize(evaluate.resize(images, 4).flatten(1) - 0.5, dim=1)
+
+
+@pytest.fixture(scope="module")
+def bench(faces: Faces) -> evaluate.Bench:
+    return evaluate.Bench(evaluate.held_out(labelled(faces)), Embeds(), lambda a, b: (a - b).abs().mean((1, 2, 3)))
+
+
+def halfway(bench: evaluate.Bench) -> evaluate.Restorer:
+    """A restorer that knows the answer: half of the error is gone, and the mask is the label."""
+
+    def restore(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        held = bench.at(images.shape[-1])
+        rows = [
+            int(
+                torch.minimum(
+                    *((whole - image).abs().sum((1, 2, 3)) for whole in (held.degraded, held.target))
+                ).argmin()
+            )
+            for image in images
+        ]
+        assert held.mask is not None
+        return (images + held.target[rows]) / 2, held.mask[rows], held.labels[rows]
+
+    return restore
+
+
+def test_every_figure_of_a_restorer_that_is_half_right(bench: evaluate.Bench) -> None:
+    measured = evaluate.measure(halfway(bench), 336, bench)
+    before, after = (measured.quality[state] for state in ("input", "restored"))
+    for region in ("whole", "inside"):
+        assert torch.allclose(after[region]["psnr"], before[region]["psnr"] + 6.0206, atol=1e-3)
+        assert bool((after[region]["ssim"] > before[region]["ssim"]).all())
+        assert torch.allclose(after[region]["lpips"], before[region]["lpips"] / 2, atol=1e-5)
+        assert bool((after[region]["identity"] >= before[region]["identity"] - 1e-6).all())
+        assert {"iprecision", "irecall", "precision", "recall"} < after[region].keys()
+        assert "embedding" not in after[region]
+    assert measured.quality["shown"] is after
+    assert bool((measured.quality["clean"]["whole"]["psnr"] > 99).all())
+    assert measured.dice is not None
+    assert all(values.tolist() == [1] * len(bench.held) for values in measured.dice.values())
+
+    found = report.summarise("half.onnx", measured, bench, {}, {"lpips": "only a difference"})
+    assert found.f1["macro"] == intervals.Figure(1, 1, 1, len(bench.held))
+    assert found.notes.keys() == {"fid", "lpips", "flicker"}
+    assert sum(group.faces for group in found.tones.values()) == len(bench.held)
+    assert measurements.unpacked(json.loads(json.dumps(measurements.packed(found)))) == found
+    Console(file=(out := StringIO()), width=200).print(tables.show(found))
+    assert all(text in out.getvalue() for text in ("half.onnx", "iPrecision", "skin tan", "fid is not measured"))
+
+
+def test_a_smaller_restorer_is_shown_on_the_full_picture(bench: evaluate.Bench) -> None:
+    measured = evaluate.measure(unchanged, 96, bench)
+    # what is left as it was costs no detail, however small the crop
+    shown, full = measured.quality["shown"]["whole"], bench.input(bench.held)["whole"]
+    assert torch.allclose(shown["psnr"], full["psnr"], atol=1e-4)
+    assert not torch.allclose(measured.quality["restored"]["whole"]["psnr"], full["psnr"], atol=0.1)
+
+
+def test_without_labels_and_face_network_the_rest_is_measured(faces: Faces) -> None:
+    bare = evaluate.Bench(evaluate.held_out(faces, 2), None)
+    measured = evaluate.measure(unchanged, 96, bare)
+    assert measured.dice is None
+    assert measured.quality["input"].keys() == {"whole"}
+    assert measured.quality["input"]["whole"].keys() == {"psnr", "ssim"}
+    found = report.summarise("bare", measured, bare, {}, {})
+    assert {"inside", "iprecision"} < found.notes.keys()
+    assert found.figure("restored", "lpips") is None
+    assert found.figure("restored", "psnr", "inside") is None
+
+
+def test_faces_by_distortion() -> None:
+    labels = torch.tensor([[1.0, 0, 0], [1, 1, 0], [0, 0, 1]])
+    rows = {name: own.tolist() for name, own in report.kinds(labels).items()}
+    assert rows == {
+        "noise": [0, 1],
+        "noise alone": [0],
+        "blur": [1],
+        "blur alone": [],
+        "relight": [2],
+        "relight alone": [2],
+    }
+
+
+def test_a_bins_luck_with_its_degradations_is_taken_off() -> None:
+    before = torch.tensor([10.0, 12, 14, 20, 22, 24])
+    after = 0.5 * before + torch.tensor([20.0, 20, 20, 19, 19, 19])
+    bins = {
+        "light": torch.tensor([0, 1, 2]),
+        "dark": torch.tensor([3, 4, 5]),
+        "tan": torch.tensor([], dtype=torch.int64),
+    }
+    found = report.adjusted({"input": before, "restored": after}, bins)
+    assert found.tolist() == pytest.approx([28.5] * 3 + [27.5] * 3)
+
+
+def test_a_page_of_pictures(bench: evaluate.Bench, tmp_path: Path) -> None:
+    measured = evaluate.measure(halfway(bench), 96, bench)
+    found = report.summarise("<half>.onnx", measured, bench, {}, {})
+    written = page.write(tmp_path / "deep" / "page", [page.Shown(found, measured, halfway(bench))], bench)
+    text = written.read_text()
+    pictures = {unquote(source) for source in re.findall(r'src="([^"]+)"', text)}
+    assert "&lt;half&gt;.onnx" in text
+    assert "Worst" in text
+    assert pictures
+    assert pictures == {path.name for path in written.parent.glob("*.webp")}
+    assert np.asarray(cv2.imread(str(written.parent / sorted(pictures)[0]))).shape == (96, 96, 3)
+
+
+def test_which_faces_the_page_shows() -> None:
+    psnr = torch.tensor([30.0, 10, 20, 40, 25])
+    found = page.choice(psnr, {"tan": torch.tensor([0, 3]), "dark": torch.tensor([], dtype=torch.int64)}, each=1)
+    assert found == {"Worst": [1], "Middling": [4], "Best": [3], "Skin tone: tan": [0]}
+
+
+def test_what_is_no_restorer_is_said(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        evaluate.restorer(tmp_path / "none.onnx")
+    (tmp_path / "text.onnx").write_text("no network")
+    with pytest.raises(ValueError, match="cannot be loaded as a network"):
+        evaluate.restorer(tmp_path / "text.onnx")
+    with pytest.raises(ValueError, match=r"no restorer: it goes from \S+ to"):
+        evaluate.restorer(Path(__file__).parents[2] / "weights" / "frrcam-face-320.onnx")
+    with pytest.raises(FileNotFoundError, match="--data"):
+        evaluate.Identity(tmp_path / "none.onnx")
+
+
+def test_a_checkpoint_is_a_restorer(tmp_path: Path) -> None:
+    network = FRRNet(width=4, depth=1, stem_stride=2)
+    checkpoint.save(tmp_path / "c.pt", checkpoint.start(network, 1e-3))
+    restore, size = evaluate.restorer(tmp_path / "c.pt", size=64)
+    assert (size, restore(torch.rand(1, 3, 64, 64))[0].shape) == (64, (1, 3, 64, 64))
+    with pytest.raises(ValueError, match="take a multiple of"):
+        evaluate.restorer(tmp_path / "c.pt", size=63)
+
+
+def test_lpips_is_there_or_the_reason_is() -> None:
+    distance, reason = perceptual.load()
+    assert (distance is None) == (reason is not None)
 
 
 def test_resize_keeps_the_mean() -> None:

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from frrcam.restore import contract
-from train import checkpoint, evaluate, manifest, publish
+from train import evaluate
 from train.data import Faces
-from train.export import TOLERANCE, Deployed, export, session
+from train.export import TOLERANCE, Deployed, accept, compare, export, session
 from train.model import FRRNet
 from train.quantise import quantise
 
@@ -23,7 +23,7 @@ def network(stem_stride: int = 4) -> FRRNet:
     torch.manual_seed(0)
     small = FRRNet(width=4, depth=1, stem_stride=stem_stride, blocks=(1, 1, 1)).eval()
     # a new network answers with its input; this one must do something that a test can see
-    torch.nn.init.normal_(small.view.affine.weight, std=0.05)
+    torch.nn.init.normal_(small.light.affine.weight, std=0.05)
     torch.nn.init.normal_(small.residual.weight, std=0.05)
     return small.requires_grad_(False)
 
@@ -85,25 +85,13 @@ def test_int8_keeps_the_contract_and_stays_near(exported: Path, tmp_path: Path) 
     assert np.abs(wanted - found).mean() < 0.01
 
 
-def test_publish_writes_files_and_manifest(tmp_path: Path) -> None:
-    state = checkpoint.start(network().requires_grad_(True), 1e-3)
-    state.images = 123
-    checkpoint.save(tmp_path / "c.pt", state)
-    said: list[str] = []
-    rungs = [publish.Rung(64, "int8"), publish.Rung(32, "fp32")]
-    publish.publish(tmp_path / "c.pt", tmp_path / "w", rungs, faces(), None, rungs[0].name, count=2, report=said.append)
-    content = manifest.read(tmp_path / "w" / "manifest.toml")
-    assert content["default"] == {"restorer": "frrnet-64-int8"}
-    entry = content["models"]["frrnet-64-int8"]
-    assert isinstance(entry, dict)
-    assert entry["images_seen"] == 123
-    assert entry["lpips"] == "not measured"
-    assert {path.name for path in (tmp_path / "w").iterdir()} == {
-        "frrnet-64-int8.onnx",
-        "frrnet-32-fp32.onnx",
-        "manifest.toml",
-    }
-    assert len(said) == 2
+def test_another_network_differs(exported: Path) -> None:
+    other = network()
+    assert compare(other, exported, 64) < TOLERANCE
+    torch.nn.init.normal_(other.residual.weight, std=0.05)
+    assert compare(other, exported, 64) > TOLERANCE
+    with pytest.raises(RuntimeError, match=r"differs from PyTorch by \S+, more than 0.001"):
+        accept(exported, 2 * TOLERANCE, TOLERANCE)
 
 
 def test_multiply_accumulates_counts_the_stem(exported: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from train.features import SIDES, FaceFeatures
+from train.features import SIDES, VGG_LAYERS, FaceFeatures, VGGFeatures, feature_network
 
 
 @pytest.fixture
@@ -57,3 +57,54 @@ def test_an_unknown_operator_is_named(model: Path) -> None:
     onnx.save(broken, str(model))
     with pytest.raises(ValueError, match="Tanh"):
         FaceFeatures(model)
+
+
+def vgg_layers() -> torch.nn.Module:
+    """Convolutions, ReLUs and poolings in the order of torchvision's VGG16, two channels wide."""
+    layers: list[torch.nn.Module] = []
+    channels = 3
+    for convolutions in (2, 2, 3, 3, 3):
+        for _ in range(convolutions):
+            layers += [torch.nn.Conv2d(channels, 2, 3, padding=1), torch.nn.ReLU(inplace=True)]
+            channels = 2
+        layers.append(torch.nn.MaxPool2d(2))
+    return torch.nn.Sequential(*layers)
+
+
+def test_vgg_gives_the_last_features_before_each_pooling() -> None:
+    layers = vgg_layers()
+    features = VGGFeatures(lambda: layers)
+    image = torch.rand(1, 3, 32, 32, requires_grad=True)
+    found = features(image)
+    assert [tuple(feature.shape[-2:]) for feature in found] == [(32, 32), (16, 16), (8, 8)]
+    for place, feature in zip(VGG_LAYERS, found, strict=True):
+        assert isinstance(layers[place], torch.nn.ReLU)
+        assert isinstance(layers[place + 1], torch.nn.MaxPool2d)
+        assert float(feature.detach().min()) >= 0
+    torch.autograd.backward(found[-1].sum())
+    assert image.grad is not None
+    assert all(parameter.grad is None for parameter in features.parameters())
+
+
+@pytest.mark.parametrize("error", [ImportError("No module named 'torchvision'"), RuntimeError("no nms"), OSError()])
+def test_vgg_that_is_not_to_be_had_says_what_to_install(error: Exception) -> None:
+    def missing() -> torch.nn.Module:
+        raise error
+
+    with pytest.raises(ValueError, match=r"--features vgg: .* install the torchvision built for PyTorch"):
+        VGGFeatures(missing)
+
+
+def test_the_feature_network_is_chosen_by_name(model: Path, tmp_path: Path) -> None:
+    assert isinstance(feature_network("mobilefacenet", model), FaceFeatures)
+    with pytest.raises(ValueError, match="no such file"):
+        feature_network("mobilefacenet", tmp_path / "gone.onnx")
+    with pytest.raises(ValueError, match="mobilefacenet or vgg, not 'resnet'"):
+        feature_network("resnet", model)
+
+
+def test_the_face_network_moves_with_its_module(model: Path) -> None:
+    features = FaceFeatures(model).to("meta")
+    assert all(buffer.device.type == "meta" for buffer in features.buffers())
+    assert len(list(features.buffers())) == 8
+    assert not features.state_dict()

@@ -1,22 +1,30 @@
 """A whole training with a tiny network: it learns, resumes to the same result, and its data is what it says."""
 
-import json
-import tarfile
-from io import BytesIO
+import os
+import subprocess
+import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import cv2
+import hypothesis
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
+from typer.main import get_command
 
-from frrcam.faces import alignment
-from train import checkpoint, data, fit
+from tests.train.test_data import write_shards
+from train import arguments, checkpoint, feed, fit, losses, progress
+from train.__main__ import app
 from train.data import Faces
-from train.model import FRRNet, apply_colour, pooling_matrix
+from train.distributed import World, pick_device
+from train.launch import Machine
+from train.light import pooling_matrix
+from train.model import FRRNet
 
 
 def faces(count: int = 60, size: int = 32) -> Faces:
@@ -33,23 +41,80 @@ def start() -> checkpoint.State:
     return checkpoint.start(checkpoint.build(shape), 1e-3)
 
 
-def settings(images: int) -> fit.Settings:
-    return fit.Settings((fit.Phase(32, 4, images),), warm_up=8, bf16=False, validate_every=40)
+def settings(images: int, **options: bool | int) -> fit.Settings:
+    return replace(fit.Settings((fit.Phase(32, 4, images),), warm_up=8, bf16=False, validate_every=40), **options)
 
 
-def test_a_resumed_training_ends_as_one_that_never_stopped(tmp_path: Path) -> None:
-    source = {32: faces()}
-    whole = fit.fit(start(), source, settings(80), tmp_path / "whole", report=lambda text: None)
+def silent(text: str) -> None:
+    pass
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_resumed_training_ends_as_one_that_never_stopped(tmp_path: Path, bf16: bool) -> None:
+    source, plan = {32: faces()}, settings(80, bf16=bf16)
+    whole = fit.fit(start(), source, plan, tmp_path / "whole", report=silent)
 
     polls = iter([False] * 9 + [True])
     cut = tmp_path / "cut"
-    fit.fit(start(), source, settings(80), cut, report=lambda text: None, stopped=lambda: next(polls))
+    fit.fit(start(), source, plan, cut, report=silent, stopped=lambda: next(polls))
     resumed = checkpoint.load(cut / "checkpoint.pt", 1e-3)
     assert resumed.images == 36
-    resumed = fit.fit(resumed, source, settings(80), cut, report=lambda text: None)
+    resumed = fit.fit(resumed, source, plan, cut, report=silent)
     assert resumed.images == whole.images == 80
-    for a, b in zip(whole.average.parameters(), resumed.average.parameters(), strict=True):
-        assert torch.equal(a, b)
+    assert_equal(whole, resumed)
+
+
+def assert_equal(a: checkpoint.State, b: checkpoint.State) -> None:
+    """Network, running mean and moments, to the last bit."""
+    for left, right in ((a.network, b.network), (a.average, b.average)):
+        for one, other in zip(left.parameters(), right.parameters(), strict=True):
+            assert torch.equal(one, other)
+    for one, other in zip(a.optimiser.state.values(), b.optimiser.state.values(), strict=True):
+        assert torch.equal(one["exp_avg"], other["exp_avg"])
+        assert torch.equal(one["exp_avg_sq"], other["exp_avg_sq"])
+
+
+def test_crops_cut_ahead_by_threads_are_the_same(tmp_path: Path) -> None:
+    alone, threaded = (
+        fit.fit(start(), {32: faces()}, settings(24, workers=workers), tmp_path / str(workers), report=silent)
+        for workers in (0, 3)
+    )
+    assert_equal(alone, threaded)
+
+
+def test_it_leaves_logs_a_sheet_and_a_checkpoint(tmp_path: Path) -> None:
+    lines: list[str] = []
+    shares: list[float] = []
+    clock = iter(range(10_000))
+    plan = fit.Settings((fit.Phase(32, 250, 1000),), bf16=False, validate_every=1000, checkpoint_seconds=1)
+    fit.fit(
+        start(),
+        {32: faces()},
+        plan,
+        tmp_path,
+        report=lines.append,
+        clock=lambda: float(next(clock)),
+        advance=lambda share, text: shares.append(share),
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "checkpoint.pt",
+        "log.csv",
+        "validation.csv",
+        "validation.png",
+    ]
+    assert "0 min left" in lines[0]
+    assert lines[1].startswith("validation: input_psnr")
+    assert shares == [0.25, 0.5, 0.75, 1]
+    sheet = cv2.imread(str(tmp_path / "validation.png"))
+    assert sheet is not None
+    assert sheet.shape[0] == 3 * 160
+
+
+def test_what_remains_is_told_by_pixels() -> None:
+    plan = fit.Settings((fit.Phase(10, 1, 100), fit.Phase(20, 1, 100)))
+    assert plan.progress(100) == pytest.approx(0.2)
+    assert plan.progress(150) == pytest.approx(0.6)
+    assert plan.progress(200) == 1
 
 
 @pytest.mark.train
@@ -57,7 +122,7 @@ def test_it_learns(tmp_path: Path) -> None:
     source = faces()
     state = start()
     before = fit.validate(state.average, source, 32)
-    fit.fit(state, {32: source}, settings(4000), tmp_path, report=lambda text: None)
+    fit.fit(state, {32: source}, settings(4000), tmp_path, report=silent)
     after = fit.validate(state.average, source, 32)
     assert after["psnr"] > before["psnr"] + 1
     rows = (tmp_path / "log.csv").read_text().splitlines()
@@ -66,7 +131,7 @@ def test_it_learns(tmp_path: Path) -> None:
 
 
 def test_a_compact_checkpoint_keeps_the_network(tmp_path: Path) -> None:
-    state = fit.fit(start(), {32: faces()}, settings(8), tmp_path / "run", report=lambda text: None)
+    state = fit.fit(start(), {32: faces()}, settings(8), tmp_path / "run", report=silent)
     checkpoint.save(tmp_path / "c.pt", state, compact=True)
     network, images = checkpoint.load_network(tmp_path / "c.pt")
     assert images == 8
@@ -90,12 +155,39 @@ def test_a_new_network_nearly_answers_with_its_input() -> None:
 def test_a_picture_with_nothing_wrong_is_left_alone() -> None:
     network = FRRNet(width=2, depth=1).requires_grad_(False)
     image = torch.rand(1, 3, 32, 32)
-    torch.nn.init.constant_(network.view.affine.weight, 1)
-    torch.nn.init.constant_(network.view.affine.bias, 1)
+    torch.nn.init.constant_(network.light.affine.bias, 1)
     torch.nn.init.zeros_(network.view.classifier.weight)
     for logit, same in ((-5.0, True), (0.0, True), (5.0, False)):
         torch.nn.init.constant_(network.view.classifier.bias, logit)
         assert torch.equal(network(image)[0], image) is same
+
+
+def test_a_checkpoint_of_another_version_is_named(tmp_path: Path) -> None:
+    state = start()
+    content = checkpoint.contents(state)
+    content["average"]["view.affine.weight"] = content["average"].pop("light.affine.weight")
+    torch.save(content, tmp_path / "old.pt")
+    with pytest.raises(ValueError, match=r"old.pt is of another version .* light.affine.weight first"):
+        checkpoint.load(tmp_path / "old.pt", 1e-3)
+
+
+def test_a_held_light_network_stays_as_it_was(tmp_path: Path) -> None:
+    for hold in (True, False):
+        state = start()
+        torch.nn.init.normal_(state.network.light.affine.weight, std=0.01)
+        before = [parameter.clone() for parameter in state.network.light.parameters()]
+        state = fit.fit(state, {32: faces()}, settings(40, hold_light=hold), tmp_path / str(hold), report=silent)
+        after = list(state.network.light.parameters())
+        assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True)) is hold
+
+
+def test_gentle_batches_are_less_spoilt_and_labelled_so() -> None:
+    index = np.arange(16)
+    rough, gentle = (feed.make_batch(faces(), index, 32, settings(16, gentle=share), 0) for share in (0.0, 1.0))
+    error = [float((degraded - truth.image).square().mean()) for degraded, truth in (rough, gentle)]
+    assert error[1] < error[0] / 4
+    assert set(rough[1].labels.unique().tolist()) == {0.0, 1.0}
+    assert gentle[1].labels.unique().tolist() == pytest.approx([0.0, feed.MILD])
 
 
 def test_one_network_takes_every_size() -> None:
@@ -109,12 +201,6 @@ def test_pooling_keeps_the_mean(outputs: int, inputs: int) -> None:
     matrix = pooling_matrix(outputs, inputs)
     assert torch.allclose(matrix.sum(1), torch.ones(outputs), atol=1e-5)
     assert torch.allclose(matrix.sum(0) * inputs / outputs, torch.ones(inputs), atol=1e-5)
-
-
-def test_colour_affine() -> None:
-    matrix = torch.tensor([[[0.0, 1, 0, 0.5], [1, 0, 0, 0], [0, 0, 2, -1]]])
-    pixel = torch.tensor([0.1, 0.2, 0.3])[None, :, None, None]
-    assert torch.allclose(apply_colour(matrix, pixel)[0, :, 0, 0], torch.tensor([0.7, 0.1, -0.4]))
 
 
 @given(st.integers(0, 500), st.integers(1, 40))
@@ -134,50 +220,119 @@ def test_the_rate_warms_up_and_falls() -> None:
     assert plan.phase(1000).size == 336
 
 
-def test_a_bad_phase_is_named() -> None:
+def test_a_phase_is_read() -> None:
     assert fit.Phase.parse("96:16:1000") == fit.Phase(96, 16, 1000)
+
+
+@pytest.mark.parametrize("text", ["96:16", "96:0:100", "a:b:c", "0:8:100", ""])
+def test_a_phase_out_of_range_is_named(text: str) -> None:
     with pytest.raises(ValueError, match="SIZE:BATCH:IMAGES"):
-        fit.Phase.parse("96:16")
+        fit.Phase.parse(text)
 
 
-def write_shard(folder: Path, count: int = 4) -> None:
-    with tarfile.open(folder / "faces-train-000.tar", "w") as archive:
-        for i in range(count):
-            image = np.full((120, 120, 3), 40 * i, np.uint8)
-            image[60:] = 200
-            points = (alignment.TEMPLATE * 100 + 10).ravel().tolist()
-            files = {"webp": cv2.imencode(".webp", image)[1].tobytes(), "json": json.dumps({"kps": points}).encode()}
-            for extension, content in files.items():
-                member = tarfile.TarInfo(f"{i:04d}.{extension}")
-                member.size = len(content)
-                archive.addfile(member, BytesIO(content))
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"rate": 0.0}, "--rate must be above 0"),
+        ({"final_rate": -1.0}, "--final-rate must be above 0"),
+        ({"decay": 1.0}, "--decay must be"),
+        ({"seed": -1}, "--seed must not be below 0"),
+    ],
+)
+def test_a_setting_out_of_range_is_named(option: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(settings(8), **option)
 
 
-def test_the_cache_holds_aligned_faces(tmp_path: Path) -> None:
-    write_shard(tmp_path)
-    loaded = data.load_faces(tmp_path, tmp_path / "cache", 32)
-    assert loaded.keys == ("0000", "0001", "0002", "0003")
-    assert loaded.canvases.shape == (4, data.canvas_size(32), data.canvas_size(32), 3)
-    again = data.load_faces(tmp_path / "nowhere", tmp_path / "cache", 32)
-    assert np.array_equal(again.canvases, loaded.canvases)
+def test_a_machine_out_of_range_is_named() -> None:
+    with pytest.raises(ValueError, match="--stream-workers must be at least 1"):
+        Machine(stream_workers=0)
+    with pytest.raises(ValueError, match="--device must be auto, cpu or cuda"):
+        pick_device("tpu")
 
 
-def test_no_shards_is_said(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="faces-train"):
-        data.load_faces(tmp_path, tmp_path / "cache", 32)
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_gpu_that_is_not_there_is_said() -> None:
+    assert pick_device("auto").type == "cpu"
+    with pytest.raises(ValueError, match="sees no CUDA device"):
+        pick_device("cuda")
 
 
-def test_the_split_is_fixed_and_complete() -> None:
-    source = faces(2000)
-    training, held = source.indices(training=True), source.indices(training=False)
-    assert sorted([*training, *held]) == list(range(2000))
-    assert 25 < len(held) < 75
+@hypothesis.settings(deadline=None)
+@given(st.integers(1, 6), st.integers(1, 8))
+def test_shares_make_up_the_batch(size: int, each: int) -> None:
+    places = [p for rank in range(size) for p in range(size * each)[World(rank, size).share(size * each)]]
+    assert places == list(range(size * each))
 
 
-def test_a_still_crop_is_the_middle_of_the_canvas() -> None:
-    source = faces()
-    images, masks = data.batch(source, np.array([3]), 32, data.STILL, np.random.default_rng(0))
-    wanted = torch.from_numpy(source.canvases[3][2:-2, 2:-2].copy()).permute(2, 0, 1).float() / 255
-    assert torch.allclose(images[0], wanted, atol=1.5 / 255)
-    assert masks is not None
-    assert masks.shape == (1, 1, 32, 32)
+def test_a_batch_that_cannot_be_shared_is_said() -> None:
+    with pytest.raises(ValueError, match="batch of 5 cannot be split evenly among 2 processes"):
+        World(0, 2).share(5)
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_the_shares_of_a_batch_are_the_whole_batch(size: int) -> None:
+    source, plan = {32: faces()}, settings(8)
+    whole, truth = next(feed.Feed(source, plan).batches(0))
+    shared = [next(feed.Feed(source, plan, World(rank, size)).batches(0)) for rank in range(size)]
+    assert torch.equal(torch.cat([degraded for degraded, _ in shared]), whole)
+    assert torch.equal(torch.cat([part.image for _, part in shared]), truth.image)
+    assert torch.equal(torch.cat([part.labels for _, part in shared]), truth.labels)
+
+
+def test_faces_without_masks_are_labelled() -> None:
+    def half(images: Tensor) -> Tensor:
+        return torch.full_like(images[:, :1], 0.5)
+
+    bare = replace(faces(), masks=None)
+    _, truth = next(feed.Feed({32: bare}, settings(8), label=half).batches(0))
+    assert truth.mask is not None
+    assert float(truth.mask.mean()) == 0.5
+
+
+def test_every_field_is_an_option_with_its_docstring() -> None:
+    for group in (fit.Settings, Machine, losses.Weights):
+        helps = arguments.documented(group)
+        for field in arguments.fields(group):
+            assert field.type not in arguments.PLAIN or helps[field.name], field.name
+    parameters = get_command(app).commands["fit"].params
+    options = {name for parameter in parameters for name in (*parameter.opts, *parameter.secondary_opts)}
+    assert {"--rate", "--no-bf16", "--stream-workers", "--log-error", "--device", "--features"} <= options
+
+
+def test_a_bar_on_a_terminal_and_lines_elsewhere() -> None:
+    for terminal in (True, False):
+        console = progress.Console(force_terminal=terminal, record=True, width=120, file=open(os.devnull, "w"))  # noqa: SIM115
+        with console.file, progress.shown(console) as (report, advance):
+            report("[a line]")
+            advance(0.5, "half")
+        assert "[a line]" in console.export_text()
+
+
+def fit_by_command(folder: Path, *launcher: str, out: str) -> checkpoint.State:
+    """Train on the shards in a folder by the command line, as a user would."""
+    network = ["--width", "2", "--depth", "1", "--device", "cpu", "--no-bf16"]
+    plan = ["--phases", "32:4:64", "--warm-up", "8", "--validate-every", "32"]
+    paths = ["--data", str(folder), "--runs", str(folder / "runs"), "--out", str(folder / out)]
+    subprocess.run(
+        [sys.executable, *launcher, "-m", "train", "fit", *paths, *network, *plan],
+        check=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
+        timeout=1800,
+    )
+    return checkpoint.load(folder / out / "checkpoint.pt", 1e-3)
+
+
+@pytest.mark.train
+def test_two_processes_end_with_the_weights_of_one(tmp_path: Path) -> None:
+    write_shards(tmp_path, [40])
+    one = fit_by_command(tmp_path, out="one")
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    two = fit_by_command(tmp_path, *launcher, out="two")
+    assert one.images == two.images == 64
+    # not to the bit: two halves of a gradient are summed in another order than one batch's
+    for a, b in zip(one.network.parameters(), two.network.parameters(), strict=True):
+        assert torch.allclose(a, b, rtol=0, atol=1e-5)
+    rows = [(tmp_path / out / "validation.csv").read_text().splitlines() for out in ("one", "two")]
+    # the head and one row for every validation: the second process writes nothing
+    assert len(rows[0]) == len(rows[1]) == 3

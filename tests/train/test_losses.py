@@ -11,13 +11,26 @@ from train import losses
 
 
 def colours(*rgb: float) -> Tensor:
-    return torch.tensor(rgb)[None, :, None, None].expand(1, 3, 4, 4).contiguous()
+    return torch.tensor(rgb, dtype=torch.float32)[None, :, None, None].expand(1, 3, 4, 4).contiguous()
 
 
 def test_huber_is_square_near_and_linear_far() -> None:
     zero = torch.zeros(1, 3, 2, 2)
     assert float(losses.huber(zero, zero + 0.04)) == pytest.approx(0.5 * 0.04**2)
     assert float(losses.huber(zero, zero + 0.5)) == pytest.approx(0.1 * (0.5 - 0.05))
+
+
+def test_reconstruction_is_l1_and_huber() -> None:
+    zero = torch.zeros(1, 3, 2, 2)
+    assert float(losses.reconstruction(zero, zero + 0.04)) == pytest.approx(0.04 + 0.5 * 0.04**2)
+    assert float(losses.reconstruction(zero, zero - 0.5)) == pytest.approx(0.5 + 0.1 * (0.5 - 0.05))
+
+
+@pytest.mark.parametrize("degrees", [5, 30, 60])
+def test_angular_is_the_angle(degrees: float) -> None:
+    angle = math.radians(degrees)
+    found = losses.angular(colours(1, 0, 0), colours(math.cos(angle), math.sin(angle), 0), floor=0)
+    assert float(found) == pytest.approx(angle, abs=1e-3)
 
 
 def test_angular_between_orthogonal_colours_is_a_right_angle() -> None:
@@ -39,6 +52,31 @@ def test_dice_of_equal_disjoint_and_half_masks() -> None:
     assert float(losses.dice(mask, half, epsilon=0)) == pytest.approx(1 - 2 * 16 / (32 + 16))
 
 
+def test_two_empty_masks_agree() -> None:
+    assert float(losses.dice(torch.zeros(2, 1, 4, 4), torch.zeros(2, 1, 4, 4))) == 0
+
+
+def test_dice_is_each_pictures_own() -> None:
+    mask = torch.zeros(2, 1, 8, 8)
+    mask[0] = 1
+    mask[1, :, 0, 0] = 1
+    found = mask.clone()
+    found[1] = 0
+    # the second picture's mask of one place is missed whole, however small beside the first's
+    assert float(losses.dice(mask, found, epsilon=0)) == pytest.approx(0.5)
+
+
+def test_perceptual_is_the_mean_square_of_each_layer_summed() -> None:
+    target = [torch.zeros(1, 2, 4, 4), torch.zeros(1, 5, 2, 2)]
+    assert float(losses.perceptual(target, [target[0] + 2, target[1] - 3])) == pytest.approx(4 + 9)
+
+
+def test_style_is_the_square_distance_of_gram_matrices() -> None:
+    one = torch.ones(1, 2, 3, 3)
+    # Gram entries: 1 · 9 / 18 and 4 · 9 / 18, in all four places
+    assert float(losses.style([one], [2 * one])) == pytest.approx(4 * (2 - 0.5) ** 2)
+
+
 def test_gram_of_constant_channels() -> None:
     features = torch.tensor([1.0, 2.0])[None, :, None, None].expand(1, 2, 3, 3)
     assert torch.allclose(losses.gram(features)[0], torch.tensor([[1.0, 2.0], [2.0, 4.0]]) * 9 / 18)
@@ -53,6 +91,28 @@ def test_style_does_not_see_where_features_are() -> None:
 def test_log_error_of_equal_pictures_is_the_floors() -> None:
     image = torch.rand(2, 3, 4, 4)
     assert float(losses.log_error(image, image)) == pytest.approx(math.log(1e-4))
+
+
+def test_log_error_is_psnr() -> None:
+    zero = torch.zeros(1, 3, 4, 4)
+    decibels = -10 / math.log(10) * float(losses.log_error(zero, zero + 0.1, floor=0))
+    assert decibels == pytest.approx(20)
+
+
+def test_coarse_sees_the_mean_of_a_cell_alone() -> None:
+    checks = torch.tensor([0.1, -0.1]).repeat(8)[None, None, None].expand(1, 3, 16, 16)
+    zero = torch.zeros(1, 3, 16, 16)
+    assert float(losses.coarse(zero, zero + checks)) == pytest.approx(0, abs=1e-7)
+    assert float(losses.coarse(zero, zero + 0.3)) == pytest.approx(0.3)
+
+
+def test_detail_does_not_see_a_shift_in_colour() -> None:
+    zero = torch.zeros(1, 3, 16, 16)
+    assert float(losses.detail(zero, zero + 0.3)) == pytest.approx(0, abs=1e-6)
+    spot = zero.clone()
+    spot[0, 0, 8, 8] = 1
+    # the spot less its share of a 5×5 cell, and that share in the 24 places around it
+    assert float(losses.detail(zero, spot)) == pytest.approx((24 / 25 + 24 / 25) / zero.numel(), rel=1e-4)
 
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -77,6 +137,49 @@ def test_gradients(loss: Loss) -> None:
     target = torch.rand(2, 3, 4, 4, dtype=torch.float64, generator=generator)
     restored = torch.rand(2, 3, 4, 4, dtype=torch.float64, generator=generator).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: loss(target, x), (restored,))
+
+
+class Features(torch.nn.Module):
+    """A feature network of one layer, for the terms that take one."""
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        return [images.square().mean(2, keepdim=True), images.tanh()]
+
+
+def test_gradient_of_the_whole_objective() -> None:
+    generator = torch.Generator().manual_seed(0)
+
+    def rand(*shape: int) -> Tensor:
+        return torch.rand(shape, dtype=torch.float64, generator=generator)
+
+    truth = losses.Truth(rand(1, 3, 16, 16), rand(1, 3).round(), rand(1, 1, 16, 16).round())
+    outputs = [output.requires_grad_() for output in (rand(1, 3, 16, 16), rand(1, 1, 16, 16), rand(1, 3))]
+
+    for weights in (losses.PAPER, losses.Weights(perceptual=0.04, style=4e-5)):
+
+        def total(*found: Tensor, weights: losses.Weights = weights) -> Tensor:
+            return losses.total((found[0], found[1], found[2]), truth, weights, Features())[0]
+
+        assert torch.autograd.gradcheck(total, outputs, fast_mode=True)
+
+
+def test_the_papers_weights() -> None:
+    # paper 002, §4.1
+    paper = losses.PAPER
+    assert (paper.reconstruction, paper.angular, paper.perceptual) == (1, 1, 0.04)
+    assert (paper.style, paper.dice) == (4e-5, 1)
+    assert (paper.log_error, paper.coarse, paper.detail) == (0, 0, 0)
+
+
+def test_features_are_not_run_for_nothing() -> None:
+    class Never(torch.nn.Module):
+        def forward(self, images: Tensor) -> list[Tensor]:
+            raise AssertionError("it was run")
+
+    image = torch.rand(1, 3, 16, 16)
+    truth = losses.Truth(image, torch.zeros(1, 3), None)
+    _, terms = losses.total((image, image[:, :1], torch.zeros(1, 3)), truth, losses.Weights(), Never())
+    assert not {"perceptual", "style", "dice"} & terms.keys()
 
 
 def test_angular_gradient_is_finite_where_the_pictures_agree() -> None:

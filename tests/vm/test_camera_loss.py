@@ -104,7 +104,7 @@ def test_a_camera_that_another_program_takes(machine: Machine, seen: Seen) -> No
     assert status
     said = " / ".join(notice.text for notice in status.notices)
     seen(f"{said}; {held.fps:.0f} fps meanwhile, {busy:.0%} of a core; back {back:.1f} s after it lets go")
-    assert "in use by v4l2-ctl" in said 
+    assert "in use by v4l2-ctl" in said
     assert held.fps >= HELD_FPS
     assert busy <= CPU_WHILE_GONE
     assert after.fps > HELD_FPS

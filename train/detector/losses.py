@@ -24,7 +24,7 @@ class Weights:
 
     score: float = 2.0
     box: float = 2.0
-    points: float = 40.0
+    points: float = 60.0
 
 
 @dataclass(frozen=True)

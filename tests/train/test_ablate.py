@@ -1,0 +1,147 @@
+"""Ablations on tiny networks: one thing differs, what is finished is not run again, and noise is called noise."""
+
+import dataclasses
+import itertools
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from train import ablate, ablation_report, progress
+from train.ablate import BASE, GROUPS, SEEDS, VARIANTS, Bench, Result, Variant
+from train.data import Faces
+from train.intervals import Figure
+from train.model import FRRNet
+
+TINY = {"base": Variant(2, 1, 4, 32, 4), "unjoined": Variant(2, 1, 4, 32, 4, joined=False)}
+
+
+def bench(images: int = 8) -> Bench:
+    random = np.random.default_rng(0)
+    small = random.integers(0, 255, (120, 6, 6, 3), np.uint8)
+    canvases = np.stack([cv2.resize(image, (36, 36), interpolation=cv2.INTER_CUBIC) for image in small])
+    return Bench({32: Faces(canvases, 32, tuple(f"face-{i}" for i in range(120)))}, None, images, 2, TINY)
+
+
+def test_every_group_compares_what_exists() -> None:
+    assert {name for group in GROUPS for name in group.names} == set(VARIANTS)
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.title)
+def test_a_group_varies_one_thing(group: ablate.Group) -> None:
+    varies: dict[str, set[str]] = {
+        "Seeds": {"seed"},
+        "Classifier": {"weights", "joined"},
+        "Mask": {"weights"},
+        "Losses, one by one": {"weights"},
+        "Size": {"size"},
+        "Stem stride": {"stem_stride"},
+        "Width × depth": {"width", "depth"},
+    }
+    variants = [dataclasses.asdict(VARIANTS[name]) for name in group.names]
+    differing = {key for key in variants[0] if any(variant[key] != variants[0][key] for variant in variants)}
+    assert differing == varies[group.title]
+    assert len({VARIANTS[name].images(2000) for name in group.names}) == 1
+
+
+def test_losses_are_added_one_by_one() -> None:
+    steps = [VARIANTS[name].weights for name in GROUPS[3].names[:4]]
+    added = [
+        {f.name for f in dataclasses.fields(a) if getattr(a, f.name) != getattr(b, f.name)}
+        for a, b in itertools.pairwise(steps)
+    ]
+    assert added == [{"perceptual"}, {"angular"}, {"style"}]
+
+
+def test_an_unjoined_view_says_nothing_to_the_generator() -> None:
+    network = FRRNet(width=2, depth=1)
+    ablate.unjoin(network)
+    assert not network.view.join(torch.rand(1, network.view.join.in_features)).any()
+    assert not any(parameter.requires_grad for parameter in network.view.join.parameters())
+
+
+def test_a_new_network_gains_nothing() -> None:
+    network = FRRNet(width=2, depth=1).requires_grad_(False)
+    for parameter in network.residual.parameters():
+        torch.nn.init.zeros_(parameter)
+    found = ablate.measure(network, bench().faces[32], 32, 2)
+    assert found["psnr"] == pytest.approx(found["input_psnr"], abs=1e-3)
+    assert found["ssim"] == pytest.approx(found["input_ssim"], abs=1e-4)
+
+
+def test_what_is_finished_is_not_run_again(tmp_path: Path) -> None:
+    shares: list[float] = []
+    first = ablate.run_all(bench(), tmp_path, lambda share, text: shares.append(share))
+    assert list(first) == list(TINY)
+    assert shares == sorted(shares)
+    assert shares[-1] == pytest.approx(1)
+    again = ablate.run_all(bench(), tmp_path, progress.silent, lambda: pytest.fail("ran again"))
+    assert again == first
+
+
+def test_other_images_are_another_run(tmp_path: Path) -> None:
+    ablate.run_all(bench(4), tmp_path, progress.silent)
+    assert {result["images"] for result in ablate.run_all(bench(8), tmp_path, progress.silent).values()} == {8}
+
+
+def test_a_stopped_run_goes_on_to_the_same_result(tmp_path: Path) -> None:
+    whole = ablate.run_all(bench(), tmp_path / "whole", progress.silent)
+    # asked once before each variant, once for each step, once after it
+    for polls in (2, 3, 2):
+        answers = itertools.chain([False] * polls, itertools.repeat(True))
+        stopped = ablate.run_all(bench(), tmp_path / "cut", progress.silent, partial(next, answers))
+        assert len(stopped) < len(TINY)
+    assert ablate.run_all(bench(), tmp_path / "cut", progress.silent) == whole
+
+
+def figure(value: float, half: float) -> Figure:
+    return Figure(value, value - half, value + half, 9)
+
+
+@pytest.mark.parametrize(
+    ("psnr", "ssim", "said"),
+    [
+        (figure(0.5, 0.1), figure(0.01, 0.001), "better"),
+        (figure(-0.5, 0.1), figure(0.0, 0.001), "worse"),
+        (figure(0.5, 0.1), figure(-0.02, 0.001), "better in one, worse in the other"),
+        (figure(0.5, 0.6), figure(0.0, 0.01), "within the noise"),
+        (figure(0.05, 0.01), figure(0.0, 0.01), "within the noise"),
+    ],
+)
+def test_noise_is_called_noise(psnr: Figure, ssim: Figure, said: str) -> None:
+    assert ablation_report.verdict(psnr, ssim, ablation_report.Noise(0.1, 0.005)) == said
+
+
+def results() -> dict[str, Result]:
+    random = np.random.default_rng(0)
+    made: dict[str, Any] = {}
+    for i, (name, variant) in enumerate(VARIANTS.items()):
+        scores = {"input_psnr": [20.0] * 9, "input_ssim": [0.7] * 9, "f1": 0.5, "parameters": 1.0, "gmac": 0.3 + i}
+        scores |= {
+            "psnr": (22 + 0.1 * i + random.random(9)).tolist(),
+            "ssim": (0.75 + 0.01 * random.random(9)).tolist(),
+        }
+        made[name] = {"variant": dataclasses.asdict(variant), "images": 64, "held_out": 9, **scores}
+    return made
+
+
+def test_the_page_holds_every_variant_and_the_command(tmp_path: Path) -> None:
+    found = results()
+    page = ablation_report.page(found, "python -m train ablate --images 64")
+    assert all(f"| {name} |" in page for name in VARIANTS)
+    assert "`python -m train ablate --images 64`" in page
+    assert "9 held-out faces" in page
+    ablation_report.draw(found, tmp_path / "a.png")
+    assert cv2.imread(str(tmp_path / "a.png")) is not None
+
+
+def test_seeds_alone_are_noise() -> None:
+    found = results()
+    noise = ablation_report.Noise.of(found)
+    for name in SEEDS[1:]:
+        difference = ablation_report.against(found[name], found[BASE], "psnr")
+        assert abs(difference.value) <= noise.psnr

@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import bootstrap
+
+from train import intervals
+
+
+def test_the_mean_of_a_constant_has_no_width() -> None:
+    found = intervals.known(intervals.mean(torch.full((9,), 3.5)))
+    assert (found.value, found.low, found.high, found.count) == (3.5, 3.5, 3.5, 9)
+
+
+def test_the_interval_is_scipys() -> None:
+    values = np.random.default_rng(3).normal(20, 4, 139)
+    found = intervals.known(intervals.mean(torch.from_numpy(values)))
+    wanted = bootstrap((values,), np.mean, n_resamples=5000, method="percentile", rng=1).confidence_interval
+    assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high), abs=0.1)
+    assert found == intervals.mean(torch.from_numpy(values))
+
+
+def test_what_was_not_measured_is_left_out() -> None:
+    found = intervals.known(intervals.mean(torch.tensor([1.0, torch.nan, 3.0])))
+    assert (found.value, found.count) == (2, 2)
+    assert intervals.mean(torch.tensor([torch.nan])) is None
+    assert intervals.mean(None) is None
+    with pytest.raises(ValueError, match="no face"):
+        intervals.known(None)
+
+
+@given(st.lists(st.floats(-100, 100), min_size=1, max_size=40))
+def test_an_interval_of_the_mean_lies_within_the_values(values: list[float]) -> None:
+    found = intervals.known(intervals.mean(torch.tensor(values, dtype=torch.float64)))
+    assert min(values) - 1e-9 <= found.low <= found.high <= max(values) + 1e-9
+
+
+def test_a_statistic_of_faces() -> None:
+    values = np.array([1.0, 2, 3, 4])
+    found = intervals.known(intervals.of(lambda rows: float(values[rows].max()), 4))
+    assert (found.value, found.high) == (4, 4)
+    assert found.low < 4
+
+
+def test_the_spread_of_groups() -> None:
+    groups = [torch.tensor([20.0, 20, 20]), torch.tensor([23.0, 23]), torch.tensor([22.0, 22])]
+    found = intervals.known(intervals.spread(groups))
+    assert (found.value, found.low, found.high, found.count) == (3, 3, 3, 7)
+    assert intervals.spread(groups[:1]) is None
+
+
+def test_how_a_figure_is_written() -> None:
+    assert f"{intervals.Figure(25.043, 24.2, 25.9, 139):.2f}" == "25.04 [24.20, 25.90]"

@@ -1,0 +1,100 @@
+"""The light network: where it does nothing, what it can undo, and that its training learns and resumes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.train.test_fit import faces
+from train import light_fit
+from train.light import GRID, VIEW, Light, pooled, pooling_matrix, relight, widening_matrix
+from train.settings import Phase, Settings
+
+
+def picture(size: int = 64, count: int = 2) -> torch.Tensor:
+    return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("size", [48, 160, 224, 336])
+def test_a_new_network_changes_nothing(size: int) -> None:
+    image = picture(size, 1)
+    assert torch.equal(Light()(image), image)
+
+
+def test_relight_undoes_exposure_and_cast() -> None:
+    image = picture()
+    gain = torch.tensor([0.5, 0.8, 1.25])
+    spoilt = image * gain[:, None, None]
+    affine = torch.cat((torch.diag(1 / gain - 1), torch.zeros(3, 1)), 1)
+    assert torch.allclose(relight(spoilt, affine.expand(2, 3, 4), torch.zeros(2, 6, GRID, GRID)), image, atol=1e-6)
+
+
+def test_the_grid_is_gain_then_offset_and_smooth_between_its_points() -> None:
+    image = torch.full((1, 3, 96, 96), 0.5)
+    grid = torch.zeros(1, 6, GRID, GRID)
+    grid[:, 0, :, : GRID // 2] = 0.4
+    grid[:, 5] = 0.1
+    lit = relight(image, torch.zeros(1, 3, 4), grid)
+    assert lit[0, 0, 50, 2].item() == pytest.approx(0.7)
+    assert lit[0, 0, 50, -2].item() == pytest.approx(0.5)
+    assert lit[0, 1].eq(0.5).all()
+    assert torch.allclose(lit[0, 2], torch.tensor(0.6))
+    steps = lit[0, 0, 50].diff().abs()
+    assert steps.max() < 0.2 / (96 / GRID) * 1.01
+
+
+@given(st.integers(1, 60), st.integers(1, 60))
+def test_resampling_keeps_a_flat_line_flat(outputs: int, inputs: int) -> None:
+    for matrix in (pooling_matrix(outputs, inputs), widening_matrix(outputs, inputs)):
+        assert torch.allclose(matrix.sum(1), torch.ones(outputs), atol=1e-5)
+        assert matrix.min() >= 0
+
+
+def test_the_view_of_a_larger_crop_is_the_same() -> None:
+    small = picture(VIEW)
+    large = small.repeat_interleave(7, 2).repeat_interleave(7, 3)
+    assert torch.allclose(pooled(large, VIEW), small, atol=1e-5)
+
+
+def test_gradients_reach_every_weight() -> None:
+    torch.manual_seed(0)
+    network = Light(width=4, embedding=8)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    network(picture()).square().mean().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+def settings(images: int) -> Settings:
+    return Settings((Phase(32, 8, images),), rate=2e-3, warm_up=64, degradation=light_fit.SMALL, validate_every=160)
+
+
+def test_training_lowers_the_loss_and_resumes_to_the_same_result(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    whole, parts = light_fit.LightTraining(), light_fit.LightTraining()
+    parts.take(whole.contents())
+    lines: list[str] = []
+    light_fit.fit_light(whole, faces(), settings(320), tmp_path / "whole.pt", lines.append)
+    losses = [float(line.split("loss ")[1].split(",")[0]) for line in lines]
+    assert len(losses) == 2
+    assert losses[1] < losses[0]
+
+    polls = iter([False] * 9 + [True])
+    light_fit.fit_light(parts, faces(), settings(320), tmp_path / "light.pt", lines.append, stopped=lambda: next(polls))
+    assert parts.images == 72
+    resumed = light_fit.LightTraining()
+    resumed.take(light_fit.read(tmp_path / "light.pt"))
+    light_fit.fit_light(resumed, faces(), settings(320), tmp_path / "light.pt", lines.append)
+    for one, other in zip(whole.average.parameters(), resumed.average.parameters(), strict=True):
+        np.testing.assert_array_equal(one.detach().numpy(), other.detach().numpy())
+
+
+def test_what_is_no_light_network_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.pt").write_bytes(b"nothing")
+    torch.save({"average": {}}, tmp_path / "y.pt")
+    for name in ("x.pt", "y.pt"):
+        with pytest.raises(ValueError, match=f"{name} holds no light network"):
+            light_fit.read(tmp_path / name)

@@ -1,0 +1,77 @@
+"""Mask labels: what the teacher learns from, how it is measured, and what it labels."""
+
+from io import BytesIO
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from train import checkpoint, masks
+from train.data import Faces, canvas_size
+
+
+def discs(count: int, size: int = 32) -> Faces:
+    """Bright discs on a dark ground, and where they are."""
+    random, side = np.random.default_rng(0), canvas_size(size)
+    canvases = np.full((count, side, side, 3), 40, np.uint8)
+    truth = np.zeros((count, side, side), np.uint8)
+    for canvas, mask in zip(canvases, truth, strict=True):
+        centre, radius = random.integers(13, side - 13, 2).tolist(), int(random.integers(6, 12))
+        cv2.circle(canvas, centre, radius, (220, 180, 160), -1)
+        cv2.circle(mask, centre, radius, 255, -1)
+    return Faces(canvases, size, tuple(f"disc-{i}" for i in range(count)), truth)
+
+
+def test_dice_of_equal_disjoint_half_and_empty_masks() -> None:
+    whole, half, none = torch.ones(1, 1, 4, 4), torch.ones(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)
+    half[..., 2:] = 0
+    found = torch.cat((whole, whole - half, half, none))
+    truth = torch.cat((whole, half, whole, none))
+    assert masks.dice(found, truth).tolist() == pytest.approx([1, 0, 2 / 3, 1], abs=1e-6)
+
+
+def test_the_region_is_read_from_the_palette() -> None:
+    classes = np.array([[0, 1], [13, 12]], np.uint8)
+    image = Image.frombytes("P", (2, 2), classes.tobytes())
+    image.putpalette([255, 0, 0] * 256)
+    content = BytesIO()
+    image.save(content, "PNG")
+    assert np.array_equal(masks.palette_indices(content.getvalue()), classes)
+    assert np.isin(classes, masks.REGION).tolist() == [[False, True], [False, True]]
+
+
+def test_a_detector_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"yunet\.onnx: no such file"):
+        masks.read_segmented(tmp_path, tmp_path / "yunet.onnx")
+
+
+def test_a_teacher_is_saved_measured_and_labels(tmp_path: Path) -> None:
+    faces = discs(200)
+    settings = masks.Settings(images=16, batch=8)
+    teacher = masks.fit_teacher(faces, settings, lambda text: None)
+    masks.save_teacher(tmp_path / "cache" / "teacher.pt", teacher, settings)
+    again, images = checkpoint.load_network(tmp_path / "cache" / "teacher.pt")
+    assert images == 16
+    scores = masks.dice_scores(again, faces)
+    assert scores == masks.dice_scores(teacher, faces)
+    assert scores.faces == len(faces.indices(training=False))
+    assert scores.lowest <= scores.low <= scores.dice <= scores.high <= 1
+
+    pictures = torch.rand(2, 3, 48, 48)
+    labels = masks.Labeller(again)(pictures)
+    assert labels.shape == (2, 1, 48, 48)
+    assert float(labels.min()) >= 0
+    assert float(labels.max()) <= 1
+
+    masks.label(again, faces, tmp_path / "masks.npy")
+    assert np.load(tmp_path / "masks.npy").shape == (200, canvas_size(masks.SIZE), canvas_size(masks.SIZE))
+
+
+@pytest.mark.train
+def test_a_teacher_learns() -> None:
+    faces = discs(200)
+    teacher = masks.fit_teacher(faces, masks.Settings(images=1600, batch=8), lambda text: None)
+    assert masks.dice_scores(teacher, faces).dice > 0.8

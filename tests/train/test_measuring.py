@@ -1,0 +1,42 @@
+"""What the measuring commands say of bad input, before they load anything large."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from train.__main__ import app
+
+WEIGHTS = Path(__file__).parents[2] / "weights"
+
+
+def refused(*arguments: str) -> str:
+    """The error of a command; `train.__main__.main` prints it in one line."""
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, (OSError, ValueError))
+    return str(result.exception)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "times"])
+def test_a_missing_file(command: str) -> None:
+    assert "none.onnx: no such file" in refused(command, "none.onnx")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "times"])
+def test_a_file_of_another_kind(command: str) -> None:
+    assert "is no restorer" in refused(command, str(WEIGHTS / "frrcam-face-320.onnx"))
+
+
+def test_a_checkpoint_is_not_recorded(tmp_path: Path) -> None:
+    (tmp_path / "c.pt").write_text("none")
+    assert "c.pt is no checkpoint" in refused("evaluate", str(tmp_path / "c.pt"))
+
+
+def test_what_export_cannot_make(tmp_path: Path) -> None:
+    assert "give SIZE-PRECISION" in refused("export", "c.pt", "--rungs", "336-int4")
+    assert "give MinMax, Percentile or Entropy" in refused("export", "c.pt", "--calibrate", "Guess")
+
+
+def test_a_folder_without_weights(tmp_path: Path) -> None:
+    assert "no restorer in" in refused("times", "--weights", str(tmp_path))
+    assert "no restorer in" in refused("plane", str(tmp_path / "p.png"), "--weights", str(tmp_path))

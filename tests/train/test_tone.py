@@ -1,0 +1,49 @@
+import math
+
+import pytest
+import torch
+from skimage.color import lab2rgb
+
+from train import tone
+
+
+def face(lightness: float, yellow: float) -> torch.Tensor:
+    colour = torch.from_numpy(lab2rgb([[[lightness, 12.0, yellow]]])[0, 0]).float()
+    return colour[:, None, None].expand(3, 40, 40)
+
+
+@pytest.mark.parametrize(
+    ("lightness", "yellow", "name"),
+    [(82, 14, "very light"), (66, 16, "light"), (61, 18, "intermediate"), (56, 18, "tan"), (47, 18, "brown")],
+)
+def test_the_angle_and_its_bin(lightness: float, yellow: float, name: str) -> None:
+    found = tone.angles(face(lightness, yellow)[None], None)
+    assert float(found) == pytest.approx(math.degrees(math.atan2(lightness - 50, yellow)), abs=0.3)
+    assert tone.bin_of(float(found)) == name
+
+
+def test_dark_and_unknown() -> None:
+    assert tone.bin_of(-50) == "dark"
+    assert tone.bin_of(math.nan) is None
+
+
+def test_only_the_masked_cheeks_count() -> None:
+    image = face(35, 10)[None].clone()
+    image[:, :, 24:27, 13:16] = face(82, 14)[:, :3, :3]
+    mask = torch.zeros(1, 1, 40, 40)
+    mask[:, :, 24:27, 13:16] = 1
+    assert tone.bin_of(float(tone.angles(image, mask))) == "very light"
+    assert tone.bin_of(float(tone.angles(image, None))) == "dark"
+    assert bool(tone.angles(image, torch.zeros_like(mask)).isnan().all())
+
+
+def test_members_of_every_bin() -> None:
+    rows = tone.members(torch.tensor([60.0, -70, 5, 61, math.nan]))
+    assert {name: own.tolist() for name, own in rows.items()} == {
+        "very light": [0, 3],
+        "light": [],
+        "intermediate": [],
+        "tan": [],
+        "brown": [2],
+        "dark": [1],
+    }

@@ -1,0 +1,205 @@
+"""What each part of FRR-Net is worth: the ablations of supplement 000 (§2-5) and paper 002 (Table 1), at small scale.
+
+Every variant differs from another in one thing, sees the same faces in the same order under the same degradation, and
+is measured on the same held-out faces, degraded at its own size as in training. The exported network's gate is left
+out, since it needs the classifier that one variant has not.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from train import checkpoint, fit, losses, metrics, progress
+from train.architecture import cost
+from train.data import Faces
+from train.model import FRRNet
+from train.settings import Phase, Settings
+from train.validation import held_out_pairs
+
+OURS = losses.Weights()
+Result = dict[str, Any]
+"""variant, images, input_psnr, psnr, input_ssim and ssim per held-out face, f1, parameters (millions), gmac."""
+
+SMALL = 96
+"""Side in pixels where the size is not what is looked at."""
+SIZES = (224, 336, 448)
+SIZE_SHARE = 8
+"""The three sizes see one eighth of the images: at 448 px one costs as much as twenty at 96."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One training. joined: whether the classifier is trained and its view joins the encoder's last features."""
+
+    width: int = 16
+    depth: int = 2
+    stem_stride: int = 4
+    size: int = SMALL
+    batch: int = 16
+    seed: int = 1
+    weights: losses.Weights = OURS
+    joined: bool = True
+
+    def images(self, images: int) -> int:
+        """How many it sees where the others see `images`: whole batches."""
+        own = images // SIZE_SHARE if self.size in SIZES else images
+        return max(1, own // self.batch) * self.batch
+
+
+@dataclass(frozen=True)
+class Group:
+    """Variants to be compared with the first of them."""
+
+    title: str
+    names: tuple[str, ...]
+
+
+BASE = "base (16, 2)"
+SEEDS = (BASE, f"{BASE}, seed 2", f"{BASE}, seed 3")
+ONE = replace(losses.PAPER, angular=0.0, perceptual=0.0, style=0.0)
+VARIANTS = {
+    **{name: Variant(seed=seed) for seed, name in enumerate(SEEDS, 1)},
+    "no classifier": Variant(weights=replace(OURS, classifier=0.0), joined=False),
+    "no mask": Variant(weights=replace(OURS, dice=0.0)),
+    "reconstruction": Variant(weights=ONE),
+    "+ perceptual": Variant(weights=replace(ONE, perceptual=losses.PAPER.perceptual)),
+    "+ angular": Variant(weights=replace(losses.PAPER, style=0.0)),
+    "+ style (the paper's)": Variant(weights=losses.PAPER),
+    **{f"{size} px": Variant(size=size, batch=8) for size in SIZES},
+    **{f"stem {stride} (8, 1)": Variant(8, 1, stride) for stride in (1, 2, 4)},
+    "(12, 2)": Variant(12, 2),
+    "(16, 1)": Variant(16, 1),
+    "(16, 3)": Variant(16, 3),
+}
+GROUPS = (
+    Group("Seeds", SEEDS),
+    Group("Classifier", (BASE, "no classifier")),
+    Group("Mask", (BASE, "no mask")),
+    Group("Losses, one by one", ("reconstruction", "+ perceptual", "+ angular", "+ style (the paper's)", BASE)),
+    Group("Size", ("336 px", "224 px", "448 px")),
+    Group("Stem stride", ("stem 4 (8, 1)", "stem 2 (8, 1)", "stem 1 (8, 1)")),
+    Group("Width × depth", (BASE, "stem 4 (8, 1)", "(12, 2)", "(16, 1)", "(16, 3)")),
+)
+
+
+def unjoin(network: FRRNet) -> None:
+    """Keep the view of the picture from the generator, for good; the light network stays."""
+    for parameter in network.view.join.parameters():
+        nn.init.zeros_(parameter)
+        parameter.requires_grad_(False)
+
+
+def settings(variant: Variant, images: int) -> Settings:
+    """A short training's: warm-up over a tenth, a running mean over some hundred steps."""
+    own = variant.images(images)
+    phases = (Phase(variant.size, variant.batch, own),)
+    return Settings(
+        phases,
+        warm_up=max(1, own // 10),
+        decay=0.99,
+        seed=variant.seed,
+        weights=variant.weights,
+        validate_every=own + 1,
+    )
+
+
+def measure(network: FRRNet, faces: Faces, size: int, count: int) -> Result:
+    """Scores of `count` held-out faces, one by one, and the classifier's macro F1 over all of them."""
+    rows: dict[str, list[float]] = {"input_psnr": [], "psnr": [], "input_ssim": [], "ssim": []}
+    truth, found = [], []
+    for target, degraded, labels in held_out_pairs(faces, size, count):
+        with torch.no_grad():
+            restored, _, distortion = network.logits(degraded)
+        for name, image in (("input_", degraded), ("", restored.clamp(0, 1))):
+            rows[f"{name}psnr"] += metrics.psnr(target, image).tolist()
+            rows[f"{name}ssim"] += metrics.ssim(target, image).tolist()
+        truth.append(labels)
+        found.append(distortion.sigmoid())
+    return {**rows, "f1": metrics.macro_f1(torch.cat(truth), torch.cat(found))}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Faces by cache size, the face network, how many images each variant sees and is measured on, and the variants."""
+
+    faces: dict[int, Faces]
+    features: nn.Module | None
+    images: int
+    held_out: int
+    variants: Mapping[str, Variant] = field(default_factory=lambda: VARIANTS)
+
+    def run(self, variant: Variant, folder: Path, advance: progress.Advance, stopped: Callable[[], bool]) -> Result:
+        """Train, or go on with what `folder` holds of it, and measure; what is measured is of no use once `stopped`."""
+        plan = settings(variant, self.images)
+        torch.manual_seed(variant.seed)
+        begun = folder / "checkpoint.pt"
+        shape = {name: getattr(variant, name) for name in ("width", "depth", "stem_stride")}
+        state = (
+            checkpoint.load(begun, plan.rate)
+            if begun.exists()
+            else checkpoint.start(checkpoint.build(shape), plan.rate)
+        )
+        if not variant.joined:
+            unjoin(state.network)
+            unjoin(state.average)
+        needed = variant.weights.perceptual or variant.weights.style
+        features = self.features if needed else None
+        fit.fit(state, self.faces, plan, folder, features, lambda line: None, stopped=stopped, advance=advance)
+        side = min((s for s in self.faces if s >= variant.size), default=max(self.faces))
+        return {**self.asked(variant), **measure(state.average, self.faces[side], variant.size, self.held_out)}
+
+    def asked(self, variant: Variant) -> Result:
+        """What a finished variant must carry to count as finished; of an earlier network it does not."""
+        costs = cost(variant.width, variant.depth, variant.stem_stride, variant.size)
+        return {
+            "variant": asdict(variant),
+            "images": variant.images(self.images),
+            "held_out": self.held_out,
+            "parameters": costs.parameters,
+            "gmac": costs.gmac,
+        }
+
+    def finished(self, results: dict[str, Result]) -> dict[str, Result]:
+        """Those of the results that were asked for just so."""
+        return {
+            name: result
+            for name, result in results.items()
+            if name in self.variants and self.asked(self.variants[name]).items() <= result.items()
+        }
+
+
+def run_all(
+    bench: Bench, folder: Path, advance: progress.Advance, stopped: Callable[[], bool] = lambda: False
+) -> dict[str, Result]:
+    """Every variant's result; those that folder/results.json holds are not run again, a stopped one goes on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "results.json"
+    results = bench.finished(json.loads(path.read_text())) if path.exists() else {}
+    work = {name: work_of(variant, bench.images) for name, variant in bench.variants.items()}
+    for name, variant in bench.variants.items():
+        if name in results or stopped():
+            continue
+        done = sum(work[other] for other in results)
+
+        def share(part: float, text: str, name: str = name, done: float = done) -> None:
+            advance((done + part * work[name]) / sum(work.values()), f"{name}: {text}")
+
+        result = bench.run(variant, folder / name.replace(" ", "-"), share, stopped)
+        if stopped():
+            break
+        results[name] = result
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(results))
+        part.rename(path)
+    return results
+
+
+def work_of(variant: Variant, images: int) -> float:
+    """About what it costs, for the time that remains: the network's GMAC and the degradation's pixels."""
+    gmac = cost(variant.width, variant.depth, variant.stem_stride, variant.size).gmac
+    return variant.images(images) * (gmac + 0.2 * (variant.size / SMALL) ** 2)

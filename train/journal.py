@@ -1,0 +1,66 @@
+"""What a training leaves behind in its folder: log.csv, validation.csv, validation.png and checkpoint.pt."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from train import checkpoint, progress, sheet
+from train.checkpoint import State
+from train.data import Faces
+from train.settings import Settings
+from train.validation import held_out_pairs, validate
+
+
+class Journal:
+    """What a training leaves behind in its folder: logs, sheets and checkpoints."""
+
+    def __init__(
+        self, out: Path, settings: Settings, seen: int, report: progress.Report, clock: Callable[[], float]
+    ) -> None:
+        out.mkdir(parents=True, exist_ok=True)
+        self.out, self.settings, self.report, self.clock = out, settings, report, clock
+        self.began = self.saved = clock()
+        self.first = seen
+
+    def training(self, before: int, seen: int, means: dict[str, float]) -> None:
+        """Log the mean terms since the last time; what remains is told by pixels, as large pictures come late."""
+        size, elapsed = self.settings.phase(before).size, self.clock() - self.began
+        done = self.settings.progress(seen) - self.settings.progress(self.first)
+        left = elapsed * (1 - self.settings.progress(seen)) / max(done, 1e-9) / 60
+        self.report(
+            f"{seen} of {self.settings.images} images at {size} px, {(seen - self.first) / elapsed:.1f}/s, "
+            f"{left:.0f} min left: " + ", ".join(f"{name} {value:.4f}" for name, value in means.items())
+        )
+        row = {"images": seen, "size": size, "rate": self.settings.rate_at(before), **means}
+        log(self.out / "log.csv", row)
+
+    def validation(self, state: State, faces: Faces, size: int) -> None:
+        """Figures and a sheet (degraded, restored, original) of held-out faces, if there are any."""
+        if not len(faces.indices(training=False)):
+            self.report("validation: there is no held-out face")
+            return
+        scores = validate(state.average, faces, size)
+        self.report("validation: " + ", ".join(f"{name} {value:.3f}" for name, value in scores.items()))
+        log(self.out / "validation.csv", {"images": state.images, "size": size, **scores})
+        target, degraded, _ = next(held_out_pairs(faces, size, 16))
+        with torch.no_grad():
+            restored = state.average(degraded.to(state.device))[0].cpu()
+        sheet.write(self.out / "validation.png", sheet.tile([degraded, restored, target], 8, 160))
+
+    def checkpoint(self, state: State) -> None:
+        """Write the checkpoint if the last one is old."""
+        if self.clock() - self.saved > self.settings.checkpoint_seconds:
+            checkpoint.save(self.out / "checkpoint.pt", state)
+            self.saved = self.clock()
+
+
+def log(path: Path, row: dict[str, float]) -> None:
+    """Append a row to a CSV file; the head is written with the first."""
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, row)
+        if new:
+            writer.writeheader()
+        writer.writerow(row)

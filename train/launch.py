@@ -1,0 +1,142 @@
+"""From options to a training: the processes, the state to begin with, the faces, the features, and when to stop."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from train import checkpoint, fit, light_fit, masks, progress, shards
+from train.data import Faces, load_faces
+from train.distributed import World, joined
+from train.features import feature_network
+from train.settings import Settings
+from train.stream import Stream, held_out_faces
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a training runs on, and how its pictures and features come to it."""
+
+    device: str = "auto"
+    """auto (a GPU if there is one), cpu or cuda; under torchrun each process takes a GPU of its own."""
+    threads: int = 1
+    """CPU threads that PyTorch uses in each process."""
+    stream: bool = False
+    """Decode faces as they come, with worker processes, instead of once into a cache in memory."""
+    stream_workers: int = 2
+    """Worker processes that decode for each training process; each needs a shard of its own."""
+    buffer: int = 1000
+    """Streamed faces among which each worker draws the next."""
+    features: str = "mobilefacenet"
+    """Network of the perceptual and style losses: mobilefacenet (in MODELS) or vgg (torchvision's VGG16)."""
+
+    def __post_init__(self) -> None:
+        for name in ("threads", "stream_workers", "buffer"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a training reads and writes.
+
+    data: a folder of shards or their address. begin: a checkpoint, taken if `out` has none. light: what the command
+    `light` left, for a network that begins anew.
+    """
+
+    data: str
+    cache: Path
+    out: Path
+    mobilefacenet: Path
+    begin: Path | None = None
+    light: Path | None = None
+
+
+def train(shape: dict[str, Any], settings: Settings, machine: Machine, places: Places) -> checkpoint.State:
+    """Train a network of this shape, or go on where places.out or places.begin stopped; Ctrl-C saves and ends it.
+
+    Raises ValueError or OSError for what cannot be trained on.
+    """
+    torch.set_num_threads(machine.threads)
+    with (
+        joined(machine.device) as world,
+        progress.shown(quiet=not world.first) as (report, advance),
+        asked_to_stop() as stopped,
+    ):
+        content = world.agreed(lambda: beginning(shape, settings, places))
+        state = checkpoint.restored(content, settings.rate, world.device)
+        for phase in settings.phases:
+            world.share(phase.batch)
+            if phase.size % state.network.multiple:
+                raise ValueError(f"the sides of phases must be multiples of {state.network.multiple}, not {phase.size}")
+        sides = {192 if phase.size <= 192 else 336 for phase in settings.phases}
+        features = None
+        if settings.weights.perceptual or settings.weights.style:
+            features = feature_network(machine.features, places.mobilefacenet).to(world.device)
+        stream, label = None, None
+        if machine.stream:
+            stream, faces = streamed(places, max(sides), settings, machine, world, state.images // world.size)
+            label = labeller(places, world)
+        else:
+            faces = world.in_turn(lambda: {side: load_faces(places.data, places.cache, side) for side in sides})
+        return fit.fit(
+            state,
+            faces,
+            settings,
+            places.out,
+            features,
+            report,
+            stopped=stopped,
+            advance=advance,
+            world=world,
+            stream=stream,
+            label=label,
+        )
+
+
+def beginning(shape: dict[str, Any], settings: Settings, places: Places) -> checkpoint.Content:
+    """The checkpoint to go on from, or a new network's."""
+    resumed = places.out / "checkpoint.pt"
+    if resumed.exists():
+        return checkpoint.read(resumed)
+    if places.begin is not None:
+        return checkpoint.read(places.begin)
+    torch.manual_seed(settings.seed)
+    network = checkpoint.build(shape)
+    if places.light is not None:
+        network.light.load_state_dict(light_fit.read(places.light)["average"])
+    return checkpoint.contents(checkpoint.start(network, settings.rate))
+
+
+def streamed(
+    places: Places, side: int, settings: Settings, machine: Machine, world: World, seen: int
+) -> tuple[Stream, dict[int, Faces]]:
+    """The training faces as they come, and the held-out ones to validate on."""
+    urls = shards.addresses(places.data)
+    stream = Stream(urls, side, settings.seed, seen, machine.stream_workers, machine.buffer, world.size)
+    return stream, {side: held_out_faces(urls, side, 64)}
+
+
+def labeller(places: Places, world: World) -> masks.Labeller | None:
+    """The mask teacher, if `python -m train masks` has left one."""
+    teacher = places.cache / "teacher.pt"
+    if not teacher.exists():
+        return None
+    return masks.Labeller(checkpoint.load_network(teacher)[0].to(world.device))
+
+
+@contextmanager
+def asked_to_stop() -> Iterator[Callable[[], bool]]:
+    """Whether SIGINT or SIGTERM has come, which within this block end nothing by themselves."""
+    stop = threading.Event()
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

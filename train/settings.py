@@ -1,0 +1,101 @@
+"""How a training goes: its phases, rates and weights, each field an option of `python -m train fit`."""
+
+import math
+from dataclasses import dataclass, field
+
+from train import losses
+from train.data import Jitter
+from train.degrade import WEBCAM, Degradation
+
+
+@dataclass(frozen=True)
+class Phase:
+    """`images` pictures of side `size` in batches of `batch`."""
+
+    size: int
+    batch: int
+    images: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Phase":
+        """SIZE:BATCH:IMAGES, as in 96:16:150000; ValueError if it is not."""
+        try:
+            phase = cls(*(int(part) for part in text.split(":")))
+        except (TypeError, ValueError):
+            phase = cls(0, 0, 0)
+        if phase.size < 1 or phase.batch < 1 or phase.images < 1:
+            raise ValueError(f"a phase is SIZE:BATCH:IMAGES, as in 96:16:150000, not {text!r}")
+        return phase
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train."""
+
+    phases: tuple[Phase, ...]
+    rate: float = 1e-3
+    """Highest learning rate (AdamW)."""
+    final_rate: float = 2e-5
+    """Learning rate at the end of the cosine."""
+    warm_up: int = 3000
+    """Images over which the learning rate rises from zero."""
+    decay: float = 0.999
+    """Of the network's running mean (EMA), per step."""
+    clip: float = 0.5
+    """Longest gradient (L2) that is not shortened."""
+    seed: int = 1
+    """Of weights, data order, jitter and degradation."""
+    bf16: bool = True
+    """bfloat16 convolutions: twice as fast on a GPU, and on a CPU with AVX512-BF16 or AMX."""
+    workers: int = 0
+    """Threads that cut crops ahead of the training; 0 cuts them in between."""
+    hold_light: bool = False
+    """Leave the light network as --light or --begin brought it."""
+    weights: losses.Weights = field(default_factory=losses.Weights)
+    degradation: Degradation = WEBCAM
+    gentle: float = 0.2
+    """Share of batches with slight faults only (`degrade.GENTLE`)."""
+    jitter: Jitter = field(default_factory=Jitter)
+    checkpoint_seconds: float = 120
+    """Write the checkpoint this often."""
+    validate_every: int = 8000
+    """Images between validations."""
+
+    def __post_init__(self) -> None:
+        positive = ("rate", "final_rate", "warm_up", "clip", "checkpoint_seconds", "validate_every")
+        for name in positive:
+            if getattr(self, name) <= 0:
+                raise ValueError(f"--{name.replace('_', '-')} must be above 0, not {getattr(self, name)}")
+        if not 0 <= self.decay < 1:
+            raise ValueError(f"--decay must be at least 0 and below 1, not {self.decay}")
+        if not 0 <= self.gentle <= 1:
+            raise ValueError(f"--gentle must be within 0 and 1, not {self.gentle}")
+        for name in ("seed", "workers"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"--{name} must not be below 0, but is {getattr(self, name)}")
+
+    @property
+    def images(self) -> int:
+        return sum(phase.images for phase in self.phases)
+
+    def phase(self, seen: int) -> Phase:
+        """The phase that the next picture belongs to."""
+        for phase in self.phases:
+            if seen < phase.images:
+                return phase
+            seen -= phase.images
+        return self.phases[-1]
+
+    def progress(self, seen: int) -> float:
+        """Share of the training's pixels that so many pictures are: large ones cost more and come late."""
+        done = total = 0
+        for phase in self.phases:
+            done += min(max(seen, 0), phase.images) * phase.size**2
+            total += phase.images * phase.size**2
+            seen -= phase.images
+        return done / max(1, total)
+
+    def rate_at(self, seen: int) -> float:
+        """Linear warm-up, then one cosine over the training's pixels, down to the final rate."""
+        way = 0.5 * (1 + math.cos(math.pi * self.progress(seen)))
+        return min(1.0, (seen + 1) / self.warm_up) * (self.final_rate + (self.rate - self.final_rate) * way)

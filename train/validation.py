@@ -1,0 +1,48 @@
+"""Quick figures of a network in training, on held-out faces degraded by Eq. 2 alone, the same each time."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from train import metrics
+from train.data import STILL, Faces, batch
+from train.degrade import PAPER, degrade
+from train.model import FRRNet
+
+
+def held_out_pairs(faces: Faces, size: int, count: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Original and degraded crops (up to 16×3×S×S) and labels, in parts; every picture is distorted.
+
+    They are drawn on the CPU, so that they are the same on every device.
+    """
+    chosen = faces.indices(training=False)[:count]
+    settings = dataclasses.replace(PAPER, percent_dist=1.0)
+    for start in range(0, len(chosen), 16):
+        target, _ = batch(faces, chosen[start : start + 16], size, STILL, np.random.default_rng(0))
+        degraded, labels = degrade(target, settings, torch.Generator().manual_seed(start))
+        yield target, degraded, labels
+
+
+def validate(network: FRRNet, faces: Faces, size: int, count: int = 64) -> dict[str, float]:
+    """PSNR, SSIM and F1 on held-out faces degraded by Eq. 2, and the PSNR of undegraded ones."""
+    device = next(network.parameters()).device
+    totals: dict[str, float] = {}
+    pictures = 0
+    for target, degraded, labels in held_out_pairs(faces, size, count):
+        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
+            restored, _, distortion = (output.float().cpu() for output in network(degraded.to(device)))
+            clean = network(target.to(device))[0].float().cpu()
+        found = {
+            "input_psnr": float(metrics.psnr(target, degraded).mean()),
+            "psnr": float(metrics.psnr(target, restored).mean()),
+            "ssim": float(metrics.ssim(target, restored).mean()),
+            "clean_psnr": float(metrics.psnr(target, clean).mean()),
+            "f1": metrics.macro_f1(labels, distortion),
+        }
+        for name, value in found.items():
+            totals[name] = totals.get(name, 0.0) + value * len(target)
+        pictures += len(target)
+    return {name: total / pictures for name, total in totals.items()}
