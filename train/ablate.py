@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from train import checkpoint, fit, losses, metrics, progress
+from train import checkpoint, files, fit, losses, metrics, progress
 from train.architecture import cost
 from train.data import Faces
 from train.model import FRRNet
@@ -193,9 +193,7 @@ def run_all(
         if stopped():
             break
         results[name] = result
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(results))
-        part.rename(path)
+        files.replace(path, lambda part: part.write_text(json.dumps(results)))
     return results
 
 

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from train import manifest, tone
+from train.files import replace
 from train.intervals import Figure
 from train.measurements import Version, unpacked
 from train.report import Report
@@ -39,9 +40,8 @@ def write(path: Path, entries: Mapping[str, manifest.Entry], versions: Sequence[
     measured = {version["sha256"]: version for version in versions}
     rows = {name: measured[str(entry["sha256"])] for name, entry in entries.items() if entry["sha256"] in measured}
     body = "\n\n".join(sections(rows, default))
-    part = path.with_name(path.name + ".part")
-    part.write_text(f"{before}{BEGIN}\n{body}\n{END}{after}", encoding="utf-8")
-    part.rename(path)
+    text = f"{before}{BEGIN}\n{body}\n{END}{after}"
+    replace(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def sections(rows: Mapping[str, Version], default: str | None) -> list[str]:

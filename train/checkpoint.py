@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from train.files import replace
 from train.model import FRRNet
 
 
@@ -45,10 +46,15 @@ class State:
         return next(self.network.parameters()).device
 
     def follow(self, decay: float) -> None:
-        """Move the running mean (EMA) towards the network; faster at the beginning."""
-        decay = min(decay, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - decay)
+        """Move the running mean (EMA) towards the network."""
+        follow(self.average, self.network, decay, self.step)
+
+
+def follow(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+    """Move a running mean (EMA) towards a network; faster in its first steps."""
+    decay = min(decay, (1 + step) / (10 + step))
+    with torch.no_grad():
+        torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
 
 
 def start(network: FRRNet, rate: float, device: torch.device | str = "cpu") -> State:
@@ -100,10 +106,24 @@ def restored(content: Content, rate: float, device: torch.device | str = "cpu") 
 
 
 def save(path: Path, state: State, *, compact: bool = False) -> None:
-    """Write the state (.part, then renamed); compact: see `contents`."""
-    part = path.with_suffix(".part")
-    torch.save(contents(state, compact=compact), part)
-    part.rename(path)
+    """Write the state; compact: see `contents`."""
+    write(path, contents(state, compact=compact))
+
+
+def write(path: Path, content: Content) -> None:
+    """Write a file of PyTorch's."""
+    replace(path, lambda part: torch.save(content, part))
+
+
+def opened(path: Path, otherwise: str) -> Any:
+    """What a file of PyTorch's holds, on the CPU.
+
+    Raises FileNotFoundError if there is none, ValueError, with `otherwise` after its name, if it is none.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        raise ValueError(f"{path} {otherwise}: {str(error).splitlines()[0]}") from error
 
 
 def read(path: Path) -> Content:
@@ -111,10 +131,7 @@ def read(path: Path) -> Content:
 
     Raises FileNotFoundError if there is none, ValueError if it is none.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        raise ValueError(f"{path} is no checkpoint: {str(error).splitlines()[0]}") from error
+    content: Content = opened(path, "is no checkpoint")
     if not isinstance(content, dict) or not {"shape", "average", "images"} <= content.keys():
         raise ValueError(f"{path} is no checkpoint of FRR-Net")
     with torch.device("meta"):

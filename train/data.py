@@ -19,8 +19,6 @@ from torch import Tensor
 from frrcam.faces import alignment
 from train.shards import TRAINING, read_shards
 
-__all__ = ["read_shards"]
-
 Image = NDArray[np.uint8]
 
 MARGIN = 1.125

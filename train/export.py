@@ -1,7 +1,6 @@
 """A trained network as an ONNX file by frrcam's contract, checked against PyTorch; float16 for GPUs."""
 
 import copy
-from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from frrcam.restore import contract
+from train.files import replace
 from train.model import FRRNet
 
 OPSET = 18
@@ -61,13 +61,6 @@ def session(path: Path, threads: int = 2) -> onnxruntime.InferenceSession:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make the file beside its place (.part), then rename it there, so that no reader sees half a file."""
-    part = path.with_name(path.name + ".part")
-    write(part)
-    part.rename(path)
 
 
 def export(network: FRRNet, size: int, path: Path, *, half: bool = False) -> float:

@@ -5,7 +5,6 @@ leaves, and JPEG's blocks cover 3.5 times as much of a face, so that the lowest 
 """
 
 import copy
-import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from train import losses, metrics, progress
+from train import checkpoint, losses, metrics, progress
 from train.data import STILL, Faces, Jitter, batch
 from train.degrade import PAPER, WEBCAM, degrade
 from train.feed import Feed
@@ -49,10 +48,7 @@ def light_loss(target: Tensor, restored: Tensor) -> Tensor:
 
 def read(path: Path) -> dict[str, Any]:
     """What a light network's training saved; FileNotFoundError if nothing, ValueError if it is something else."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        raise ValueError(f"{path} holds no light network: {str(error).splitlines()[0]}") from error
+    content: dict[str, Any] = checkpoint.opened(path, "holds no light network")
     if not isinstance(content, dict) or not {"network", "average", "optimiser", "step", "images"} <= content.keys():
         raise ValueError(f"{path} holds no light network: make one with `python -m train light {path}`")
     return content
@@ -78,9 +74,7 @@ class LightTraining:
         self.step, self.images = content["step"], content["images"]
 
     def save(self, path: Path) -> None:
-        part = path.with_suffix(".part")
-        torch.save(self.contents(), part)
-        part.rename(path)
+        checkpoint.write(path, self.contents())
 
     def learn(self, degraded: Tensor, target: Tensor, settings: Settings) -> float:
         """One optimiser step on a batch (N×3×S×S each); returns the loss."""
@@ -94,9 +88,7 @@ class LightTraining:
             self.optimiser.step()
         self.step += 1
         self.images += len(degraded)
-        keep = min(settings.decay, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - keep)
+        checkpoint.follow(self.average, self.network, settings.decay, self.step)
         return float(loss.detach())
 
 

@@ -19,9 +19,10 @@ from torch.nn import functional
 
 from frrcam.faces import alignment
 from train import checkpoint, losses
-from train.data import STILL, Faces, Jitter, batch, canvas_affine, canvas_size, decode, read_shards
+from train.data import STILL, Faces, Jitter, batch, canvas_affine, canvas_size, decode
 from train.degrade import Degradation, degrade
 from train.model import FRRNet
+from train.shards import read_shards
 
 REGION = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)
 """CelebAMask-HQ's face: skin, nose, glasses, eyes, brows, ears, mouth and lips; not hair, hat or neck."""
@@ -156,7 +157,7 @@ def save_teacher(path: Path, teacher: FRRNet, settings: Settings) -> None:
     """The teacher as a file that `checkpoint.load_network` reads."""
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"shape": checkpoint.shape_of(teacher), "average": teacher.state_dict(), "images": settings.images}
-    torch.save(content, path)
+    checkpoint.write(path, content)
 
 
 class Labeller:

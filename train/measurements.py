@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from train.files import replace
 from train.intervals import Figure
 from train.report import Group, Report
 from train.timing import Timing
@@ -33,9 +34,8 @@ def record(path: Path, versions: list[Version]) -> None:
     kept = [version for version in read(path) if version["sha256"] not in fresh]
     ordered = sorted([*kept, *fresh.values()], key=lambda version: (version["name"], version["sha256"]))
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps({"versions": ordered}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.rename(path)
+    text = json.dumps({"versions": ordered}, indent=1, ensure_ascii=False) + "\n"
+    replace(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def retime(path: Path, times: dict[str, Timing]) -> None:

@@ -213,18 +213,17 @@ class FRRNet(nn.Module):
         if image.shape[-2] != side or side % self.multiple:
             raise ValueError(f"a crop must be square, its side a multiple of {self.multiple}, not {side}")
         lit = self.light(image)
-        normalised, _, _ = standardised(lit)
-        *finer, features = self.encode(normalised.to(self.residual.weight.dtype))
-        _, mean, deviation = standardised(image)
-        embedding = self.view(features, image, mean, deviation)
+        mean, deviation = statistics(lit)
+        *finer, features = self.encode(((lit - mean) / deviation).to(self.residual.weight.dtype))
+        embedding = self.view(features, image, *statistics(image))
         features = self.generate(features + self.view.join(embedding).to(features)[:, :, None, None], finer)
         residual = self.shuffle(self.residual(features)).float()
         mask = self.shuffle(self.mask(features)).float()
         return lit - image + residual, mask, self.view.classifier(embedding).float()
 
 
-def standardised(image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Each channel less its mean and over its deviation; the mean and the deviation (N×3×1×1 each)."""
+def statistics(image: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each channel (N×3×1×1 each)."""
     mean = image.mean((2, 3), keepdim=True)
     deviation = ((image - mean).square().mean((2, 3), keepdim=True) + 1e-4).sqrt()
-    return (image - mean) / deviation, mean, deviation
+    return mean, deviation

@@ -14,7 +14,8 @@ from onnxruntime.quantization import CalibrationMethod
 from train import card, checkpoint, evaluate, flicker, intervals, manifest, measurements, timing
 from train.data import Faces, Jitter, batch
 from train.degrade import PAPER, degrade
-from train.export import export, replace
+from train.export import export
+from train.files import replace
 from train.intervals import Figure
 from train.model import FRRNet
 from train.quantise import quantise

@@ -15,7 +15,8 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from frrcam.restore import contract
-from train.export import LIGHT, replace
+from train.export import LIGHT
+from train.files import replace
 
 QUANTISED = ["Conv", "Relu", "Concat", "Add", "DepthToSpace"]
 

@@ -50,9 +50,9 @@ def test_the_cache_holds_aligned_faces(tmp_path: Path) -> None:
 @pytest.mark.parametrize("pattern", ["{}/faces-train-{{000..001}}.tar", "pipe:cat {}/faces-train-{{000..001}}.tar"])
 def test_an_address_is_as_good_as_a_folder(tmp_path: Path, pattern: str) -> None:
     write_shards(tmp_path, [3, 2])
-    whole = list(data.read_shards(tmp_path))
+    whole = list(shards.read_shards(tmp_path))
     assert [key for key, _ in whole] == ["00000", "00001", "00002", "10000", "10001"]
-    assert list(data.read_shards(pattern.format(tmp_path))) == whole
+    assert list(shards.read_shards(pattern.format(tmp_path))) == whole
 
 
 def test_other_pictures_than_webp_are_read(tmp_path: Path) -> None:
@@ -72,13 +72,13 @@ def test_other_pictures_than_webp_are_read(tmp_path: Path) -> None:
 )
 def test_shards_that_are_not_there_are_named(tmp_path: Path, address: str, message: str) -> None:
     with pytest.raises(OSError, match=message):
-        list(data.read_shards(address.format(tmp_path)))
+        list(shards.read_shards(address.format(tmp_path)))
 
 
 def test_a_shard_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "faces-train-000.tar").write_bytes(b"no tar at all" * 100)
     with pytest.raises(OSError, match=r"cannot read the shard .*faces-train-000\.tar"):
-        list(data.read_shards(tmp_path))
+        list(shards.read_shards(tmp_path))
 
 
 def test_a_sample_without_a_picture_is_said() -> None:

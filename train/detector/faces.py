@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from train.data import decode, held_out, read_shards
+from train.data import decode, held_out
+from train.shards import read_shards
 
 Image = NDArray[np.uint8]
 Array = NDArray[np.float32]
