@@ -1,14 +1,15 @@
 """A network's features for the perceptual and style losses (paper 002, Eq. 6).
 
 The paper takes VGGFace's layers 3, 8 and 15, whose weights are not to be had here. `FaceFeatures` takes
-MobileFaceNet's, from its ONNX file: the last features at 56, 28 and 14 px. The file's few operators are run by
+MobileFaceNet's, from its ONNX file: the last features at 56, 28 and 14 px, and its embedding for the identity loss. The
+file's few operators are run by
 PyTorch's own functions, so that a gradient goes through them; onnx2torch would do it too, but needs a torchvision built
 for the very same PyTorch. `VGGFeatures` takes the same layers of torchvision's VGG16, trained on ImageNet.
 """
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -22,8 +23,15 @@ from train.evaluate import WINDOW
 SIDES = (56, 28, 14)
 
 
+class Seen(NamedTuple):
+    """What a network sees in pictures: feature maps, and who it is (N×D), if it tells faces apart."""
+
+    maps: list[Tensor]
+    embedding: Tensor | None = None
+
+
 class FaceFeatures(nn.Module):
-    """Pictures (N×3×S×S, RGB, [0,1]) to three feature maps, each brought to about unit deviation by a fixed factor."""
+    """Pictures (N×3×S×S, RGB, [0,1]) to three maps, each brought to about unit deviation by a fixed factor, and who."""
 
     def __init__(self, model: Path) -> None:
         super().__init__()
@@ -42,7 +50,7 @@ class FaceFeatures(nn.Module):
         self.scales = [1.0] * len(SIDES)
         random = torch.rand(4, 3, 112, 112, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
-            self.scales = [1 / float(feature.std()) for feature in self._features(random)]
+            self.scales = [1 / float(feature.std()) for feature in self._see(random).maps]
 
     def _keep(self, name: str, array: NDArray[Any]) -> None:
         """As a buffer, so that it moves with the module; names in the file have dots, which a buffer's may not."""
@@ -62,26 +70,25 @@ class FaceFeatures(nn.Module):
             return inputs[0].relu()
         if kind == "Add":
             return inputs[0] + inputs[1]
+        if kind == "Reshape":
+            return inputs[0].flatten(1)
         raise ValueError(f"the face network has an operator {kind}, which is not known here: add it")
 
-    def _features(self, faces: Tensor) -> list[Tensor]:
+    def _see(self, faces: Tensor) -> Seen:
         found: dict[int, Tensor] = {}
         values: dict[str, Tensor] = {name: self.get_buffer(f"value{i}") for i, name in enumerate(self.names)}
-        values[self.input] = (faces * 255 - 127.5) / 128
+        last = values[self.input] = (faces * 255 - 127.5) / 128
         for kind, inputs, output, options in self.steps:
-            values[output] = self._run(kind, [values[name] for name in inputs], options)
-            side = values[output].shape[-1]
-            if side < min(SIDES):
-                break
-            if side in SIDES:
-                found[side] = values[output]
-        return [found[side] * scale for side, scale in zip(SIDES, self.scales, strict=True)]
+            last = values[output] = self._run(kind, [values[name] for name in inputs], options)
+            if last.dim() == 4 and last.shape[-1] in SIDES:
+                found[last.shape[-1]] = last
+        return Seen([found[side] * scale for side, scale in zip(SIDES, self.scales, strict=True)], last.flatten(1))
 
-    def forward(self, images: Tensor) -> list[Tensor]:
+    def forward(self, images: Tensor) -> Seen:
         side = images.shape[-1]
         (top, bottom), (left, right) = WINDOW
         inner = images[:, :, round(side * top) : round(side * bottom), round(side * left) : round(side * right)]
-        return self._features(
+        return self._see(
             functional.interpolate(inner, (112, 112), mode="bilinear", antialias=True, align_corners=False)
         )
 
@@ -122,7 +129,7 @@ class VGGFeatures(nn.Module):
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406])[:, None, None], persistent=False)
         self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225])[:, None, None], persistent=False)
 
-    def forward(self, images: Tensor) -> list[Tensor]:
+    def forward(self, images: Tensor) -> Seen:
         x = (images - self.mean) / self.deviation
         found = []
         for place, layer in enumerate(self.layers):
@@ -130,7 +137,7 @@ class VGGFeatures(nn.Module):
             if place in VGG_LAYERS:
                 # the next layer may work in place
                 found.append(x.clone())
-        return found
+        return Seen(found)
 
 
 def feature_network(kind: str, mobilefacenet: Path) -> nn.Module:

@@ -33,7 +33,7 @@ class Machine:
     buffer: int = 1000
     """Streamed faces among which each worker draws the next."""
     features: str = "mobilefacenet"
-    """Network of the perceptual and style losses: mobilefacenet (in MODELS) or vgg (torchvision's VGG16)."""
+    """Network of the perceptual, style and identity losses: mobilefacenet (in MODELS) or vgg (torchvision's VGG16)."""
 
     def __post_init__(self) -> None:
         for name in ("threads", "stream_workers", "buffer"):
@@ -76,7 +76,9 @@ def train(shape: dict[str, Any], settings: Settings, machine: Machine, places: P
                 raise ValueError(f"the sides of phases must be multiples of {state.network.multiple}, not {phase.size}")
         sides = {192 if phase.size <= 192 else 336 for phase in settings.phases}
         features = None
-        if settings.weights.perceptual or settings.weights.style:
+        if settings.weights.featured:
+            if settings.weights.identity and machine.features != "mobilefacenet":
+                raise ValueError(f"--identity needs --features mobilefacenet: {machine.features} does not know faces")
             features = feature_network(machine.features, places.mobilefacenet).to(world.device)
         stream, label = None, None
         if machine.stream:

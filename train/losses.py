@@ -1,10 +1,12 @@
-"""The paper's losses (002, Eq. 4-8), the classifier's, and three that speed up a short training; batch means."""
+"""The paper's losses (002, Eq. 4-8), the classifier's, and five that speed up a short training; batch means."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from train import metrics
 
 
 def huber(target: Tensor, restored: Tensor, alpha: float = 0.1) -> Tensor:
@@ -72,9 +74,22 @@ def detail(target: Tensor, restored: Tensor, cell: int = 5) -> Tensor:
     return functional.l1_loss(fine(restored), fine(target))
 
 
+def dissimilarity(target: Tensor, restored: Tensor) -> Tensor:
+    """1 - SSIM (Zhao et al., IEEE TCI 2017) in the middle half of the sides: of all, it costs a third of a step."""
+    side = target.shape[-1]
+    middle = slice(side // 4, side - side // 4)
+    a, b = (image[:, :, middle, middle] for image in (target, restored.clamp(0, 1)))
+    return (1 - metrics.ssim(a, b)).mean()
+
+
+def identity(target: Tensor, restored: Tensor) -> Tensor:
+    """1 - cosine between face embeddings (N×D), as GFPGAN's (Wang et al., CVPR 2021): who it is must not change."""
+    return (1 - functional.cosine_similarity(restored, target)).mean()
+
+
 @dataclass(frozen=True)
 class Weights:
-    """Factors of the total loss (Eq. 8). Perceptual and style cost a feature network; at 0 it is never run."""
+    """Factors of the total loss (Eq. 8). Perceptual, style and identity cost a feature network, else never run."""
 
     reconstruction: float = 1.0
     """Weight of L1 + Huber (paper: 1)."""
@@ -94,6 +109,15 @@ class Weights:
     """Weight of the L1 between 16x16 averages (paper: none)."""
     detail: float = 4.0
     """Weight of the L1 between what is finer than 5x5 (paper: none)."""
+    ssim: float = 0.0
+    """Weight of 1 - SSIM (paper: none)."""
+    identity: float = 0.0
+    """Weight of 1 - the cosine of face embeddings (paper: none); it needs --features mobilefacenet."""
+
+    @property
+    def featured(self) -> bool:
+        """Whether a feature network is needed."""
+        return bool(self.perceptual or self.style or self.identity)
 
 
 PAPER = Weights(1.0, 1.0, 0.04, 4e-5, 1.0, 1.0, 0.0, 0.0, 0.0)
@@ -124,10 +148,14 @@ def total(
     }
     if truth.mask is not None:
         terms["dice"] = dice(truth.mask, mask.sigmoid()) + functional.binary_cross_entropy_with_logits(mask, truth.mask)
-    if features is not None and (weights.perceptual or weights.style):
+    if weights.ssim:
+        terms["ssim"] = dissimilarity(truth.image, restored)
+    if features is not None and weights.featured:
         with torch.no_grad():
             wanted = features(truth.image)
         found = features(restored)
-        terms["perceptual"], terms["style"] = perceptual(wanted, found), style(wanted, found)
+        terms["perceptual"], terms["style"] = perceptual(wanted.maps, found.maps), style(wanted.maps, found.maps)
+        if wanted.embedding is not None:
+            terms["identity"] = identity(wanted.embedding, found.embedding)
     loss = torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
     return loss, {name: float(term.detach()) for name, term in terms.items()}

@@ -14,14 +14,12 @@ Image = NDArray[np.uint8]
 _UNIT = np.float32(1 / 255)
 
 
-def to_tensor(crops: list[Image], out: Tensor | None = None) -> Tensor:
+def to_tensor(crops: list[Image]) -> Tensor:
     """BGR uint8 crops (each S×S×3) as one float32 RGB batch N×3×S×S in [0,1].
 
-    With `out` (N×3×S×S) the result is written there. Plane by plane, since OpenCV's split and a contiguous product
-    take a third of the time of a strided copy.
+    Plane by plane, since OpenCV's split and a contiguous product take a third of the time of a strided copy.
     """
-    if out is None:
-        out = np.empty((len(crops), 3, *crops[0].shape[:2]), np.float32)
+    out = np.empty((len(crops), 3, *crops[0].shape[:2]), np.float32)
     for crop, planes in zip(crops, out, strict=True):
         for plane, channel in zip(planes, reversed(cv2.split(crop)), strict=True):
             np.multiply(channel, _UNIT, out=plane)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from frrcam.restore import providers
@@ -66,6 +67,7 @@ def load_family(
     *,
     manifest: Manifest | None = None,
     selection: Selection | None = None,
+    beside: Executor | None = None,
     notices: Notices = silent,
     limit: int | None = None,
 ) -> list[OnnxRestorer]:
@@ -73,6 +75,7 @@ def load_family(
 
     model: "auto" for the family, a NAME or FILE.onnx for that one alone.
     provider: "auto" for the fastest measured, or a name: that one must work (ProviderError).
+    beside: one for them all, as OnnxRestorer's.
     limit: at most so many, the best ones.
     Raises UsageError for a provider of no such name, and ModelError's children for what is wrong with a file.
     """
@@ -96,6 +99,12 @@ def load_family(
     if whole:
         networks = [rung.model for rung in family(whole, ladder[0].precisions)][:limit] or networks
     return [
-        OnnxRestorer(steps(network, ladder), threads, required=wanted is not None and len(ladder) > 1, notices=notices)
+        OnnxRestorer(
+            steps(network, ladder),
+            threads,
+            beside=beside,
+            required=wanted is not None and len(ladder) > 1,
+            notices=notices,
+        )
         for network in networks
     ]

@@ -3,7 +3,9 @@
 import logging
 import re
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, wait
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -83,16 +85,24 @@ class OnnxRestorer:
 
     ladder: networks of one size S and the providers to run them on.
     threads: CPU threads for one run.
+    beside: runs every second face meanwhile, where the provider takes them one by one: two runs side by side keep two
+    cores busy, one run on two threads does not (2 faces at 160 px: 6.3 ms against 8.9 one after the other).
     required: the first step must load (the user named its provider): ProviderError instead of the next one.
     Raises ModelNotFound, ModelCorrupt or ModelMismatch for a file's faults, ModelError if no provider takes it.
     """
 
     def __init__(
-        self, ladder: Sequence[Step], threads: int = 2, *, required: bool = False, notices: Notices = silent
+        self,
+        ladder: Sequence[Step],
+        threads: int = 2,
+        *,
+        beside: Executor | None = None,
+        required: bool = False,
+        notices: Notices = silent,
     ) -> None:
         if not ladder:
             raise ValueError("a ladder needs at least one step")
-        self._ladder, self._threads, self._notices = list(ladder), threads, notices
+        self._ladder, self._threads, self._beside, self._notices = list(ladder), threads, beside, notices
         self._session: Session | None = None
         try:
             self._load()
@@ -146,7 +156,6 @@ class OnnxRestorer:
         session = open_session(step, self._threads)
         self._size = check_contract(session, self.name)
         self._batches = step.provider.batches and not isinstance(session.get_inputs()[0].shape[0], int)
-        self._input = np.empty((1, 3, self._size, self._size), np.float32)
         warm = self._run(session, [np.full((self._size, self._size, 3), 128, np.uint8)])
         if not all(np.isfinite(output).all() for output in (warm.restored, warm.mask, warm.distortion)):
             raise ProviderError("its results are not finite numbers")
@@ -154,15 +163,16 @@ class OnnxRestorer:
 
     def _run(self, session: Session, crops: list[Image]) -> Restored:
         if self._batches or len(crops) == 1:
-            if len(self._input) != len(crops):
-                self._input = np.empty((len(crops), 3, self._size, self._size), np.float32)
-            return Restored(*session.run(OUTPUTS, {INPUT: to_tensor(crops, self._input)}))
-        faces = [self._run(session, [crop]) for crop in crops]
-        return Restored(
-            np.concatenate([face.restored for face in faces]),
-            np.concatenate([face.mask for face in faces]),
-            np.concatenate([face.distortion for face in faces]),
-        )
+            return _run(session, crops)
+        if self._beside is None:
+            return _stack([_run(session, [crop]) for crop in crops])
+        theirs = self._beside.submit(lambda: [_run(session, [crop]) for crop in crops[1::2]])
+        try:
+            mine = [_run(session, [crop]) for crop in crops[::2]]
+        finally:
+            wait([theirs])  # none is under way when a broken session is left
+        pairs = zip_longest(mine, theirs.result())
+        return _stack([face for pair in pairs for face in pair if face is not None])
 
     def _advance(self, error: Exception) -> None:
         """Loads the next step that works and says why; with none left, keeps the last and raises ModelError."""
@@ -179,6 +189,19 @@ class OnnxRestorer:
         if isinstance(error, ModelError):
             raise error
         raise ModelError(f"the model {self.name} failed on {self.provider}: {one_line(error)}") from error
+
+
+def _run(session: Session, crops: list[Image]) -> Restored:
+    return Restored(*session.run(OUTPUTS, {INPUT: to_tensor(crops)}))
+
+
+def _stack(faces: Sequence[Restored]) -> Restored:
+    """Results of one run each, as of one run."""
+    return Restored(
+        np.concatenate([face.restored for face in faces]),
+        np.concatenate([face.mask for face in faces]),
+        np.concatenate([face.distortion for face in faces]),
+    )
 
 
 def open_session(step: Step, threads: int) -> Session:

@@ -111,9 +111,10 @@ def ladder(models: Sequence[str]) -> tuple[Rung, ...]:
 
 
 class Costs:
-    """What the parts of a frame take on this machine now, in seconds."""
+    """What the parts of a frame take on this machine now, in seconds; of a network, what one face alone takes."""
 
-    def __init__(self, period: float, restore_s: Mapping[str, float], detect_s: float) -> None:
+    def __init__(self, period: float, restore_s: Mapping[str, float], detect_s: float, together: float = 1.0) -> None:
+        self._together = together
         self.detect, self.per_face, self.fixed = Estimate(detect_s), Estimate(PER_FACE_S), Estimate(0.006)
         self._period, self._detect_s = period, detect_s
         self._warm = {model: max(seconds, LEAST) for model, seconds in restore_s.items()}
@@ -123,13 +124,18 @@ class Costs:
 
     def mean(self, model: str | None, served: int, fresh: float) -> float:
         """A frame without detection: `served` faces composed, `fresh` of them through the network."""
-        restore = self._restore[model].mean * fresh if model else 0.0
+        restore = self._restore[model].mean * self._alone(fresh) if model else 0.0
         return self.fixed.mean + self.per_face.mean * served + restore
 
     def high(self, model: str | None, served: int, fresh: float) -> float:
         """The same when the network is on the slow side."""
         slow = self._restore[model].high - self._restore[model].mean if model else 0.0
-        return self.mean(model, served, fresh) + slow * fresh
+        return self.mean(model, served, fresh) + slow * self._alone(fresh)
+
+    def _alone(self, fresh: float) -> float:
+        """How many faces one after the other take as long as so many (on average) of one frame."""
+        second = 2 * self._together - 1
+        return fresh if fresh <= 1 else 1 + (fresh - 1) * second if fresh <= 2 else fresh * self._together
 
     def learn(self, plan: Plan, stages: Mapping[str, float], faces: int, total: float) -> None:
         """Takes what a frame cost, as `Budget.observe`."""
@@ -141,7 +147,7 @@ class Costs:
         runs = min(plan.fresh, faces)
         ran = plan.model if runs and "restore" in stages else None
         if ran:
-            self._learn_run(ran, stages["restore"] / runs)
+            self._learn_run(ran, stages["restore"] / self._alone(runs))
         elif not (plan.model and faces):
             self._forget(plan)
         self.fixed.add(max(0.0, total - composing - stages.get("detect", 0.0) - stages.get("restore", 0.0)))
@@ -181,12 +187,16 @@ class Budget:
         restore_s: Mapping[str, float],
         max_faces: int = 4,
         detect_s: float = 0.006,
+        together: float = 1.0,
     ) -> None:
-        """`period`: seconds between frames; `restore_s`: seconds per face of each model, from a warm-up run."""
+        """`period`: seconds between frames; `restore_s`: seconds per face of each model, from a warm-up run.
+
+        `together`: what each of two faces of one frame takes, in shares of what one alone takes; at least one half.
+        """
         self.rungs = tuple(rungs)
         self.period = period
         self.max_faces = max_faces
-        self._costs = Costs(period, restore_s, detect_s)
+        self._costs = Costs(period, restore_s, detect_s, together)
         self._level, self._cold = 0, COLD_FRAMES
         self._reason = "nothing speaks against it"
         self._credit = 0.0

@@ -41,27 +41,39 @@ def load_engine(settings: Settings, period: float, notices: Notices) -> Engine:
 
     Raises ModelError or ProviderError for what cannot be used.
     """
-    beside = HangableExecutor("frrcam-load-detector")
-    detecting = beside.submit(load_detector, settings)
-    beside.shutdown(wait=False)
+    loading = HangableExecutor("frrcam-load-detector")
+    detecting = loading.submit(load_detector, settings)
+    loading.shutdown(wait=False)
     restore = settings.restore
-    family = load_family(restore.model, restore.provider, restore.threads, notices=notices.tell)
-    detector = detecting.result()  # before anything is measured
-    by_name: dict[str, Restorer] = {restorer.name: restorer for restorer in family}
-    costs = {name: restore_time(restorer) for name, restorer in by_name.items()}
-    pipeline = Pipeline(detector, by_name, min_size=settings.faces.min_size)
-    budget = Budget(ladder(list(by_name)), period, costs, settings.restore.max_faces, detect_time(detector))
-    resources = ExitStack()
-    resources.callback(detector.close)
-    for restorer in family:
-        resources.callback(restorer.close)
-    return Engine(pipeline, budget, lambda name: (name, by_name[name].provider), resources.close)
+    with ExitStack() as opened:
+        beside = HangableExecutor("frrcam-restore") if restore.threads > 1 else None
+        if beside:
+            opened.callback(beside.shutdown)
+        family = load_family(restore.model, restore.provider, restore.threads, beside=beside, notices=notices.tell)
+        for restorer in family:
+            opened.callback(restorer.close)
+        detector = detecting.result()  # before anything is measured
+        opened.callback(detector.close)
+        by_name: dict[str, Restorer] = {restorer.name: restorer for restorer in family}
+        costs = {name: restore_time(restorer) for name, restorer in by_name.items()}
+        lightest = family[-1]
+        together = restore_time(lightest, 2) / (2 * costs[lightest.name])
+        pipeline = Pipeline(detector, by_name, min_size=settings.faces.min_size)
+        budget = Budget(
+            ladder(list(by_name)),
+            period,
+            costs,
+            settings.restore.max_faces,
+            detect_time(detector),
+            min(max(together, 0.5), 1.0),
+        )
+        return Engine(pipeline, budget, lambda name: (name, by_name[name].provider), opened.pop_all().close)
 
 
-def restore_time(restorer: Restorer) -> float:
-    """Seconds that one face takes on the restorer."""
+def restore_time(restorer: Restorer, faces: int = 1) -> float:
+    """Seconds that so many faces of one frame take on the restorer."""
     crop: Image = np.random.default_rng(0).integers(0, 255, (restorer.size, restorer.size, 3), np.uint8)
-    return _median_time(lambda: restorer.restore([crop]))
+    return _median_time(lambda: restorer.restore([crop] * faces))
 
 
 def detect_time(detector: Detector) -> float:

@@ -1,7 +1,12 @@
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from onnx import TensorProto
 
 from frrcam.errors import ModelCorrupt, ModelError, ModelMismatch, ModelNotFound, ProviderError
@@ -51,6 +56,44 @@ def test_batches_only_where_the_provider_gains(model: ModelEntry, batches: bool,
     assert np.array_equal(
         result.restored, OnnxRestorer([Step(model, CPU)]).restore([face(1), face(2), face(3)]).restored
     )
+
+
+class Counting(Executor):
+    """Another thread, and how often it was asked."""
+
+    def __init__(self) -> None:
+        self.calls, self._pool = 0, ThreadPoolExecutor(1)
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.calls += 1
+        return self._pool.submit(fn, *args, **kwargs)
+
+
+@given(st.lists(st.integers(0, 200), min_size=1, max_size=5))
+def test_faces_side_by_side_keep_their_order(values: list[int]) -> None:
+    beside = Counting()
+    with TemporaryDirectory() as folder:
+        model = network(Path(folder) / "tiny.onnx")
+        crops = [face(value) for value in values]
+        alone = OnnxRestorer([Step(model, CPU)]).restore(crops)
+        together = OnnxRestorer([Step(model, CPU)], beside=beside).restore(crops)
+    assert beside.calls == (len(values) > 1)
+    for name in ("restored", "mask", "distortion"):
+        assert np.array_equal(getattr(alone, name), getattr(together, name))
+
+
+def test_a_provider_that_batches_needs_nobody_beside_it(model: ModelEntry) -> None:
+    beside = Counting()
+    OnnxRestorer([Step(model, FakeProvider("npu", batches=True))], beside=beside).restore([face(), face()])
+    assert beside.calls == 0
+
+
+@pytest.mark.parametrize("breaks_at", [1, 2])
+def test_a_run_that_breaks_beside_another_is_a_broken_provider(model: ModelEntry, breaks_at: int) -> None:
+    provider = FakeProvider("npu", breaks_at=breaks_at)
+    restorer = OnnxRestorer([Step(model, provider), Step(model, CPU)], beside=Counting())
+    assert restorer.restore([face(10), face(20)]).restored.shape[0] == 2
+    assert restorer.provider == "cpu"
 
 
 def test_a_network_of_fixed_batch_is_looped_over(tmp_path: Path) -> None:

@@ -112,6 +112,22 @@ def test_the_first_sight_of_four_faces_goes_down_at_once():
     assert "4 faces" in plan.reason
 
 
+def test_faces_that_run_side_by_side_stay_fresh_where_one_after_the_other_they_would_not():
+    apart, together = (Costs(FAMILY.models, together=share) for share in (1.0, 0.62))
+    assert shares(world(apart, max_faces=4).run(30, faces=4)).get("light", 0) < 0.1
+    assert shares(world(together, max_faces=4).run(30, faces=4))["light"] > 0.9
+
+
+@pytest.mark.parametrize("together", [0.5, 0.62, 0.8])
+def test_no_frame_is_late_as_faces_that_run_side_by_side_come_and_go(together: float):
+    simulated = world(Costs(FAMILY.models, together=together), noise=0.02)
+    simulated.run(5, faces=1)
+    steps = simulated.run(60, faces=lambda now: 1 + int(now / 7) % 4)
+    late = sum(step.total > 1.02 * PERIOD for step in steps) / len(steps)
+    assert late < 0.02
+    assert mean_work(steps) < PERIOD
+
+
 def test_what_one_face_would_cost_is_settled_before_it_comes():
     budget = Budget(ladder(["slow", "quick"]), PERIOD, {"slow": 0.050, "quick": 0.005})
     plan = budget.plan(0, 0.0)

@@ -21,12 +21,18 @@ class Costs:
     track: float = 0.0005
     per_face: float = 0.0015
     detect: float = 0.005
+    together: float = 1.0
+    """What each of several faces of one frame takes, in shares of what one alone takes."""
+
+    def restore(self, model: str, faces: float) -> float:
+        """A frame's runs of a network; a mean number of faces counts as if each frame had it."""
+        return self.models[model] * faces * (self.together if faces > 1 else 1)
 
     def times(self, factor: float) -> "Costs":
         """The same on a machine so much slower."""
         models = {model: factor * seconds for model, seconds in self.models.items()}
         rest = (factor * one for one in (self.fixed, self.track, self.per_face, self.detect))
-        return Costs(models, *rest)
+        return Costs(models, *rest, self.together)
 
 
 FAMILY = Costs({"best": 0.014, "balanced": 0.008, "light": 0.005})
@@ -93,7 +99,7 @@ class World:
             stages["align"] = self._cost(0.3 * self.costs.per_face * served, load)
             stages["compose"] = self._cost(0.7 * self.costs.per_face * served, load)
         if fresh and plan.model:
-            stages["restore"] = self._cost(self.costs.models[plan.model] * fresh, load)
+            stages["restore"] = self._cost(self.costs.restore(plan.model, fresh), load)
         total = sum(stages.values()) + self._cost(self.costs.fixed, load)
         if self._random.random() < self.outliers:
             total += self.outlier
@@ -121,7 +127,7 @@ def world(
     period: float = PERIOD,
 ) -> World:
     """A machine, and a budget over its family; `warm` is what the warm-up measured, by default the truth."""
-    budget = Budget(ladder(list(costs.models)), period, dict(warm or costs.models), max_faces)
+    budget = Budget(ladder(list(costs.models)), period, dict(warm or costs.models), max_faces, together=costs.together)
     return World(budget, costs, noise, outliers, outlier, seed)
 
 
@@ -132,7 +138,7 @@ def mean_cost(costs: Costs, rung_index: int, budget: Budget, faces: int, load: f
     if rung.model is None:
         return load * costs.fixed
     detect = costs.detect / max(1, round(0.27 / budget.period))
-    run = costs.models[rung.model] * served / rung.every
+    run = costs.restore(rung.model, served / rung.every)
     return load * (costs.fixed + costs.track * faces + costs.per_face * served + run + detect)
 
 

@@ -25,7 +25,7 @@ def model(tmp_path: Path) -> Path:
         nodes.append(helper.make_node("Relu", [f"conv{i}"], [f"relu{i}"]))
         nodes.append(helper.make_node("Add", [f"conv{i}", f"relu{i}"], [f"sum{i}"]))
         previous, channels = f"sum{i}", 4
-    outputs = [helper.make_tensor_value_info(f"sum{i}", TensorProto.FLOAT, None) for i in range(3)]
+    outputs = [helper.make_tensor_value_info(f"sum{i}", TensorProto.FLOAT, None) for i in range(4)]
     inputs = [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 112, 112])]
     graph = helper.make_graph(nodes, "face", inputs, outputs, weights)
     path = tmp_path / "face.onnx"
@@ -36,19 +36,23 @@ def model(tmp_path: Path) -> Path:
 def test_features_are_onnx_runtimes(model: Path) -> None:
     features = FaceFeatures(model)
     image = torch.rand(1, 3, 112, 112)
-    found = features._features(image)
+    found = features._see(image)
     session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
     wanted = session.run(None, {"input": (image * 255 - 127.5).numpy() / 128})
-    for value, scale, reference, side in zip(found, features.scales, wanted, SIDES, strict=True):
+    for value, scale, reference, side in zip(found.maps, features.scales, wanted[:3], SIDES, strict=True):
         assert value.shape[-1] == side
         assert np.allclose(value.numpy() / scale, reference, atol=1e-3)
+    assert found.embedding is not None
+    assert np.allclose(found.embedding.numpy(), wanted[3].reshape(1, -1), atol=1e-3)
 
 
 def test_a_gradient_reaches_the_picture(model: Path) -> None:
     image = torch.rand(2, 3, 96, 96, requires_grad=True)
-    torch.autograd.backward(torch.stack([feature.square().mean() for feature in FaceFeatures(model)(image)]).sum())
-    assert image.grad is not None
-    assert float(image.grad.abs().sum()) > 0
+    seen = FaceFeatures(model)(image)
+    assert seen.embedding is not None
+    for output in (*seen.maps, seen.embedding):
+        (gradient,) = torch.autograd.grad(output.square().mean(), image, retain_graph=True)
+        assert float(gradient.abs().sum()) > 0
 
 
 def test_an_unknown_operator_is_named(model: Path) -> None:
@@ -75,7 +79,8 @@ def test_vgg_gives_the_last_features_before_each_pooling() -> None:
     layers = vgg_layers()
     features = VGGFeatures(lambda: layers)
     image = torch.rand(1, 3, 32, 32, requires_grad=True)
-    found = features(image)
+    found, who = features(image)
+    assert who is None
     assert [tuple(feature.shape[-2:]) for feature in found] == [(32, 32), (16, 16), (8, 8)]
     for place, feature in zip(VGG_LAYERS, found, strict=True):
         assert isinstance(layers[place], torch.nn.ReLU)

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from train import losses
+from train import losses, metrics
+from train.features import Seen
 
 
 def colours(*rgb: float) -> Tensor:
@@ -88,6 +89,21 @@ def test_style_does_not_see_where_features_are() -> None:
     assert float(losses.perceptual([features], [features.flip(-1)])) > 0.01
 
 
+def test_identity_is_one_less_the_cosine() -> None:
+    one, other = torch.tensor([[3.0, 4.0], [1.0, 0.0]]), torch.tensor([[6.0, 8.0], [0.0, 2.0]])
+    assert float(losses.identity(one, one)) == pytest.approx(0, abs=1e-6)
+    # the same direction, and a right angle
+    assert float(losses.identity(one, other)) == pytest.approx(0.5)
+
+
+def test_dissimilarity_is_that_of_the_middle_and_is_not_fooled_by_values_that_cannot_be_shown() -> None:
+    image = torch.rand(1, 3, 48, 48, generator=torch.Generator().manual_seed(0))
+    noisy = (image + 0.2 * torch.rand(image.shape, generator=torch.Generator().manual_seed(1))).clamp(0, 1)
+    wanted = 1 - metrics.ssim(image[..., 12:36, 12:36], noisy[..., 12:36, 12:36])
+    assert float(losses.dissimilarity(image, noisy)) == pytest.approx(float(wanted))
+    assert float(losses.dissimilarity(image.round(), image.round() * 3 - 1)) == pytest.approx(0, abs=1e-6)
+
+
 def test_log_error_of_equal_pictures_is_the_floors() -> None:
     image = torch.rand(2, 3, 4, 4)
     assert float(losses.log_error(image, image)) == pytest.approx(math.log(1e-4))
@@ -142,8 +158,8 @@ def test_gradients(loss: Loss) -> None:
 class Features(torch.nn.Module):
     """A feature network of one layer, for the terms that take one."""
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        return [images.square().mean(2, keepdim=True), images.tanh()]
+    def forward(self, images: Tensor) -> Seen:
+        return Seen([images.square().mean(2, keepdim=True), images.tanh()], images.mean(2).flatten(1))
 
 
 def test_gradient_of_the_whole_objective() -> None:
@@ -155,7 +171,7 @@ def test_gradient_of_the_whole_objective() -> None:
     truth = losses.Truth(rand(1, 3, 16, 16), rand(1, 3).round(), rand(1, 1, 16, 16).round())
     outputs = [output.requires_grad_() for output in (rand(1, 3, 16, 16), rand(1, 1, 16, 16), rand(1, 3))]
 
-    for weights in (losses.PAPER, losses.Weights(perceptual=0.04, style=4e-5)):
+    for weights in (losses.PAPER, losses.Weights(perceptual=0.04, style=4e-5, identity=0.1)):
 
         def total(*found: Tensor, weights: losses.Weights = weights) -> Tensor:
             return losses.total((found[0], found[1], found[2]), truth, weights, Features())[0]
@@ -173,7 +189,7 @@ def test_the_papers_weights() -> None:
 
 def test_features_are_not_run_for_nothing() -> None:
     class Never(torch.nn.Module):
-        def forward(self, images: Tensor) -> list[Tensor]:
+        def forward(self, images: Tensor) -> Seen:
             raise AssertionError("it was run")
 
     image = torch.rand(1, 3, 16, 16)
@@ -192,10 +208,15 @@ def test_angular_gradient_is_finite_where_the_pictures_agree() -> None:
 
 
 def test_total_is_the_weighted_sum_of_its_terms() -> None:
-    truth = losses.Truth(torch.rand(2, 3, 16, 16), torch.ones(2, 3), torch.ones(2, 1, 16, 16))
-    outputs = (torch.rand(2, 3, 16, 16), torch.zeros(2, 1, 16, 16), torch.zeros(2, 3))
+    truth = losses.Truth(torch.rand(2, 3, 32, 32), torch.ones(2, 3), torch.ones(2, 1, 32, 32))
+    outputs = (torch.rand(2, 3, 32, 32), torch.zeros(2, 1, 32, 32), torch.zeros(2, 3))
     weights = losses.Weights()
     loss, terms = losses.total(outputs, truth, weights)
     assert set(terms) == {"reconstruction", "angular", "classifier", "log_error", "coarse", "detail", "dice"}
+    assert float(loss) == pytest.approx(sum(getattr(weights, name) * value for name, value in terms.items()), rel=1e-5)
+    weights = losses.Weights(ssim=0.2, identity=0.3)
+    assert weights.featured
+    loss, terms = losses.total(outputs, truth, weights, Features())
+    assert {"ssim", "identity"} < set(terms)
     assert float(loss) == pytest.approx(sum(getattr(weights, name) * value for name, value in terms.items()), rel=1e-5)
     assert terms["classifier"] == pytest.approx(math.log(2), rel=1e-5)
