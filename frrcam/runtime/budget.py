@@ -58,7 +58,8 @@ COLD_FRAMES = 4
 PER_FACE_S = 0.002
 """Seconds that one face takes beside the network, until that is known."""
 GAP_S = 1.0
-"""Seconds between plans (a suspend, a lost camera) after which headroom has to prove itself anew."""
+"""Seconds between plans (nobody watched, a suspend, a lost camera) after which headroom has to prove itself anew, and
+what the last frames were like says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +153,11 @@ class Costs:
             self._forget(plan)
         self.fixed.add(max(0.0, total - composing - stages.get("detect", 0.0) - stages.get("restore", 0.0)))
 
+    def slept(self, seconds: float) -> None:
+        """So long nothing ran at all: what is known of the machine's load grows old."""
+        self._running = None
+        self._relax(min(1.0, seconds / FORGET_S), everything=True)
+
     def _learn_run(self, ran: str, seconds: float) -> None:
         if ran != self._running:
             self._runs = 0 if self._running else SETTLE_RUNS  # after nothing ran, the load is what is new
@@ -169,10 +175,12 @@ class Costs:
 
     def _forget(self, plan: Plan) -> None:
         self._running = None
-        weight = min(1.0, self._period / FORGET_S)
+        self._relax(min(1.0, self._period / FORGET_S), everything=plan.model is None)
+
+    def _relax(self, weight: float, *, everything: bool) -> None:
         for model, estimate in self._restore.items():
             estimate.relax(self._warm[model], weight)
-        if plan.model is None:
+        if everything:
             self.per_face.relax(PER_FACE_S, weight)
             self.detect.relax(self._detect_s, weight)
 
@@ -199,7 +207,7 @@ class Budget:
         self._costs = Costs(period, restore_s, detect_s, together)
         self._level, self._cold = 0, COLD_FRAMES
         self._reason = "nothing speaks against it"
-        self._credit = 0.0
+        self._credit, self._anew = 0.0, True
         self._since_detect = self._frames(DETECT_RARELY_S)
         self._roomy_since: list[float | None] = [None] * len(self.rungs)
         self._patience = [PATIENCE_S] * len(self.rungs)
@@ -219,12 +227,15 @@ class Budget:
         """
         faces = min(faces, self.max_faces)
         if self._planned_at is not None and not 0 <= now - self._planned_at <= GAP_S:
-            self._roomy_since = [None] * len(self.rungs)
+            faces = 0  # where they were says nothing of where they are
+            self._begin_anew(max(0.0, now - self._planned_at))
         self._planned_at = now
         self._move(max(faces, 1), now)  # what one face would cost is settled before it comes
         rung = self.rung
         served = rung.serves(faces)
         self._credit = min(self._credit + served / rung.every, float(served))
+        if served and self._anew:  # the first face is enhanced at once, whatever the rung
+            self._credit, self._anew = max(self._credit, 1.0), False
         fresh = int(self._credit + 1e-9)
         detect = self._due(rung, served, fresh, urgent)
         if detect and fresh and not self._detects_beside(rung, served, fresh):
@@ -290,6 +301,19 @@ class Budget:
                 self._enter(level, f"room for it for {now - since:.0f} s")
                 self._climbed_at = now
                 return
+
+    def _begin_anew(self, gap: float) -> None:
+        """After a pause: the first frame is searched for faces, the first ones teach nothing, and a network that a load
+        had ruled out is tried at once, for somebody has just begun to look and the load may be gone."""
+        self._costs.slept(gap)
+        self._roomy_since = [None] * len(self.rungs)
+        self._since_detect, self._credit, self._cold = self._frames(DETECT_RARELY_S), 0.0, COLD_FRAMES
+        self._anew = True
+        self._late.clear()
+        if self.rung.model is None:
+            fitting = (level for level in range(self._level) if self._fits(level, 1, FULL))
+            if (target := next(fitting, self._level)) != self._level:
+                self._enter(target, f"tried anew after a pause of {gap:.0f} s")
 
     def _descend(self, faces: int, now: float, reason: str) -> None:
         below = range(self._level + 1, len(self.rungs))

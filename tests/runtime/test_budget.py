@@ -217,6 +217,53 @@ def test_hours_of_sleep_prove_nothing():
     assert simulated.run(60, faces=1)[-1].plan.rung == "best"
 
 
+def test_after_a_pause_the_first_frame_is_searched_and_its_face_enhanced_on_the_next():
+    simulated = world()
+    steps = simulated.run(20.1, faces=1)
+    assert not steps[-1].plan.detect, "else it says nothing"
+    simulated.time += 12
+    first, second = simulated.run(2 * PERIOD, faces=1)
+    assert (first.plan.detect, first.fresh) == (True, 0)
+    assert second.fresh == 1
+
+
+def test_a_load_that_ruled_the_network_out_in_the_last_call_does_not_in_the_next():
+    """It was two seconds of headroom, or minutes, before a reader got an enhanced picture."""
+    simulated = world()
+    assert simulated.run(60, faces=1, load=9)[-1].plan.rung == "plain"
+    simulated.time += 12
+    first, second = simulated.run(2 * PERIOD, faces=1)
+    assert first.plan.detect
+    assert second.fresh == 1
+    assert "pause of 12 s" in second.plan.reason
+
+
+def test_a_load_that_lasts_is_answered_after_a_pause_too():
+    simulated = world()
+    simulated.run(60, faces=1, load=9)
+    simulated.time += 12
+    assert shares(simulated.run(10, faces=1, load=9))["plain"] > 0.8
+
+
+def test_on_a_low_rung_the_first_face_after_a_pause_does_not_wait_its_turn():
+    budget = Budget((Rung("glimpses", "light", every=6, faces=1), Rung("plain", None)), PERIOD, {"light": 0.012})
+    for frame in range(80):
+        budget.plan(1, frame * PERIOD)
+    assert budget.plan(1, 100.0).detect
+    assert budget.plan(1, 100.0 + PERIOD).fresh == 1
+    assert sum(budget.plan(1, 100.0 + frame * PERIOD).fresh for frame in range(2, 62)) == 10
+
+
+def test_slow_first_frames_after_a_pause_prove_nothing():
+    simulated = world()
+    simulated.run(20, faces=1)
+    simulated.time += 600
+    until = len(simulated.steps) + 5
+    assert shares(simulated.run(10, faces=1, load=lambda now: 6.0 if len(simulated.steps) < until else 1.0)) == {
+        "best": 1.0
+    }
+
+
 def test_a_frame_that_slept_for_hours_does_not_move_it():
     simulated = world()
     simulated.run(20, faces=1)
