@@ -145,8 +145,11 @@ class Daemon:
         self._executors.append(executor)
         return executor
 
-    def _end(self, *threads: threading.Thread) -> None:
-        """Leaves no device open and no thread behind; an interrupt on the way leaves threads that end by themselves."""
+    def _end(self, capture: threading.Thread, loader: threading.Thread) -> None:
+        """Leaves no device open and no thread behind; an interrupt on the way leaves threads that end by themselves.
+
+        The loader holds no device, and in the middle of a network it cannot stop: it is not waited for as the others.
+        """
         self._stopping = True
         self._stop.set()
         self._lacking.set()
@@ -155,13 +158,12 @@ class Daemon:
         try:
             self.live.close()
         finally:
-            threads += tuple(executor.thread for executor in self._executors)
-            started = [thread for thread in threads if thread.ident is not None]
+            holding = [capture, *(executor.thread for executor in self._executors)]
             try:
-                _join(started, JOIN_S)
+                _join(holding, JOIN_S)
             finally:
                 self._capture.close()
-            _join(started, LAST_JOIN_S)
+            _join([*holding, loader], LAST_JOIN_S)
 
     def _publish(self, frames: int | None, seconds: float | None) -> None:
         until = None if seconds is None else self._clock() + seconds
@@ -295,7 +297,8 @@ class Daemon:
 
 
 def _join(threads: list[threading.Thread], seconds: float) -> None:
-    """Waits for all of them together."""
+    """Waits for all of them that have been started, together."""
     until = time.monotonic() + seconds
     for thread in threads:
-        thread.join(max(0.0, until - time.monotonic()))
+        if thread.ident is not None:
+            thread.join(max(0.0, until - time.monotonic()))

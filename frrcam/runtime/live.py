@@ -145,16 +145,20 @@ class Live:
     def idle(self) -> None:
         """Called now and then while nobody watches: a placeholder, so that the camera stays listed and tells nothing.
 
-        The picture that the next reader sees first is not the last one of the call before.
+        The picture that the next reader sees first is not one of the call before, and none of them is left in a buffer
+        that any program may map: the first placeholder takes the place of all.
         """
         now = self._clock()
         if self._placeholder is not None and now - self._last_sent < IDLE_EVERY_S:
             return
-        frame = self._waiting(now)
+        frame, again = self._waiting(now), 0
         if self._placeholder is None:
             self._served = self._held = self.last = None
             self._placeholder = with_notice(frame.image, "The camera is off until somebody watches")
+            again = self._outlet.info.keeps - 1
         self._publish(self._placeholder, frame, None)
+        for _ in range(again):
+            self._outlet.publish(self._placeholder, frame)
 
     def close(self) -> None:
         """Closes sink and engine; what hangs, when it comes back. Idempotent."""

@@ -23,6 +23,8 @@ class SinkInfo:
     """For people: "FRR Camera", "out.mp4", "preview"."""
     where: str
     """The node, path or address."""
+    keeps: int = 1
+    """So many of the newest pictures the far end may keep, for others to see later."""
 
 
 class Sink(Protocol):

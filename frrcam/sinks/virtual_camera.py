@@ -22,6 +22,8 @@ from frrcam.sources.base import Closing
 
 MAX_SIDE = 8192
 """Pixels: v4l2loopback's own limit."""
+BUFFERS = 32
+"""The most that v4l2loopback can be loaded with; two as `frrcam setup` loads it."""
 
 _INSTALL = {
     "win32": "install OBS Studio 28 or newer (obsproject.com), or Unity Capture, then start again",
@@ -133,7 +135,8 @@ class VirtualCameraSink(Closing):
         except (RuntimeError, OSError) as error:
             self.close()
             raise _opening_error(str(error), device, platform) from error
-        self.info = SinkInfo(name if self._node else self._camera.device, self._camera.device)
+        keeps = BUFFERS if self._node else 1
+        self.info = SinkInfo(name if self._node else self._camera.device, self._camera.device, keeps)
         self._buffer = np.empty((self._height * 3 // 2, self._width), np.uint8)
 
     @property

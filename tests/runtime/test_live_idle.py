@@ -3,9 +3,14 @@
 import numpy as np
 
 from frrcam.control.settings import LiveSettings
+from frrcam.frame import Image
+from frrcam.restore.types import FakeRestorer, Restored
+from frrcam.runtime.budget import Budget, ladder
+from frrcam.runtime.enhancer import Engine
 from frrcam.runtime.live import HELD_AFTER_S, IDLE_EVERY_S, WAITING_GREY, Live
-from frrcam.sinks.base import FakeSink, Sink
-from tests.runtime.fakes import FakeClock, Said, frame
+from frrcam.runtime.pipeline import Pipeline
+from frrcam.sinks.base import FakeSink, Sink, SinkInfo
+from tests.runtime.fakes import FakeClock, FakeDetector, FakeTracker, Said, frame, track
 from tests.runtime.on_demand import NEW, OLD, SIZE, STEP_S, is_placeholder, same
 
 
@@ -45,6 +50,74 @@ def test_a_placeholder_at_once_and_then_one_every_two_seconds():
     assert bench.live.published_since_asked()
     assert not bench.live.published_since_asked()
     assert bench.said.lines == [], "nobody misses a picture"
+
+
+def test_of_a_call_that_is_over_no_picture_is_kept():
+    """v4l2loopback keeps the last pictures in buffers that any program may map."""
+    sink = FakeSink()
+    sink.info = SinkInfo("FRR Camera", "/dev/video10", keeps=4)
+    bench = LiveBench(sink)
+    for index in range(6):
+        bench.live.serve(frame(OLD, index, bench.clock.now))
+    bench.live.idle()
+    kept = [payload for payload, _ in sink.sent[-4:]]
+    assert all(is_placeholder(payload) for payload in kept)
+    assert len(sink.sent) == 6 + 4
+    assert len(bench.preview.sent) == 6 + 1
+    bench.idle(IDLE_EVERY_S)
+    assert len(sink.sent) == 6 + 4 + 1, "once"
+
+
+def test_a_sink_that_goes_while_the_call_is_covered_is_lost_as_any_other():
+    sink = FakeSink(lost_after=3)
+    sink.info = SinkInfo("FRR Camera", "/dev/video10", keeps=4)
+    bench = LiveBench(sink)
+    bench.live.serve(frame(OLD, timestamp=bench.clock.now))
+    bench.live.idle()
+    assert bench.live.sink_lost
+    assert len(sink.sent) == 3
+
+
+class LoadedRestorer(FakeRestorer):
+    """Takes `seconds` of the test's clock for each face."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self.seconds = 0.005
+        self._clock = clock
+
+    def restore(self, crops: list[Image]) -> Restored:
+        self._clock.sleep(self.seconds * len(crops))
+        return super().restore(crops)
+
+
+def test_the_first_reader_after_a_busy_call_gets_an_enhanced_picture_within_a_second():
+    bench = LiveBench()
+    restorer = LoadedRestorer(bench.clock)
+    detector, tracker = FakeDetector(), FakeTracker([track(x=100, y=80, side=80)])
+    pipeline = Pipeline(detector, {"fake": restorer}, tracker, clock=bench.clock)
+    budget = Budget(ladder(["fake"]), 1 / 30, {"fake": 0.005})
+    bench.live.engine = Engine(pipeline, budget, lambda name: (name, "cpu"))
+
+    def call(seconds: float) -> list[int]:
+        """Of each frame, how many of its faces came out of the network."""
+        fresh, until = [], bench.clock.now + seconds
+        while bench.clock.now < until:
+            bench.clock.sleep(1 / 30)
+            bench.live.serve(frame(NEW, len(fresh), bench.clock.now))
+            fresh.append(bench.live.fresh)
+        return fresh
+
+    restorer.seconds = 0.4
+    call(20)
+    assert bench.live.plan.rung == "plain", "the machine is too busy for any network"
+    restorer.seconds = 0.005
+    bench.idle(12)
+    began = bench.clock.now
+    detector.calls = 0
+    assert call(3 / 30) == [0, 1, 1]
+    assert detector.calls == 1, "on the very first picture"
+    assert bench.clock.now - began < 1.0
 
 
 def test_the_last_picture_is_forgotten_and_the_next_one_goes_on():

@@ -66,6 +66,7 @@ def test_the_labelled_device_is_opened_as_i420_and_let_go(bench: Bench) -> None:
     with bench.open() as sink:
         assert sink.info.name == "FRR Camera"
         assert sink.info.where == NODE
+        assert sink.info.keeps == 32
         picture = frame()
         sink.send(sink.convert(picture.image), picture)
     sink.close()
