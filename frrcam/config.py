@@ -84,7 +84,9 @@ class CameraSettings(Section):
 class OutputSettings(Section):
     """Where pictures go to."""
 
-    output: str | None = Field(None, description='virtual camera node, FILE.mp4, or "preview"; default: FRR Camera')
+    output: str | None = Field(
+        None, description='virtual camera node, "pipewire", FILE.mp4, or "preview"; default: FRR Camera'
+    )
     label: str = Field("FRR Camera", min_length=1, max_length=31, description="the virtual camera looked for by name")
 
 

@@ -15,7 +15,7 @@ SourceOption = Annotated[
 ]
 Output = Annotated[
     str | None,
-    typer.Option("--output", "-o", help="/dev/videoN, FILE.mp4 or *preview*; default: the FRR Camera."),
+    typer.Option("--output", "-o", help="/dev/videoN, *pipewire*, FILE.mp4 or *preview*; default: the FRR Camera."),
 ]
 Size = Annotated[str | None, typer.Option("--size", help="WIDTHxHEIGHT, e.g. 1280x720; default: the nearest it has.")]
 Fps = Annotated[

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from frrcam.errors import SinkLost
+from frrcam.sinks.base import WatchedSink
 from frrcam.sources.base import Closing
 from frrcam.v4l2 import LINUX, System, dequeue_event, subscribe_event, wait_for_event
 
@@ -146,6 +147,20 @@ class AlwaysWatched(Closing):
 
     def watching(self, timeout: float) -> bool:
         return True
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class SinkReaders(Closing):
+    """Told by the sink itself, which stays the outlet's to close."""
+
+    def __init__(self, sink: WatchedSink) -> None:
+        self.how = sink.how
+        self._sink = sink
+
+    def watching(self, timeout: float) -> bool:
+        return self._sink.watching(timeout)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -16,7 +16,7 @@ from frrcam.restore.session import one_line
 from frrcam.runtime import metrics as measure
 from frrcam.runtime.aside import HangableExecutor, MayHang
 from frrcam.runtime.capture import Capture
-from frrcam.runtime.consumers import AlwaysWatched, Consumers, OnDemand
+from frrcam.runtime.consumers import AlwaysWatched, Consumers, OnDemand, SinkReaders
 from frrcam.runtime.enhancer import Engine
 from frrcam.runtime.live import Live
 from frrcam.runtime.mailbox import Mailbox
@@ -194,8 +194,7 @@ class Daemon:
         watching = False
         try:
             if self._consumers is None and not self.live.sink_lost:
-                where = self.live.sink_info.where
-                self._consumers = self._watch(where) if where.startswith("/dev/") else AlwaysWatched()
+                self._consumers = self._find_consumers(self._watch)
             if self._consumers is None:
                 self._stop.wait(0 if self._demand.on else IDLE_S)  # whoever looks at the page sees no slower pictures
             else:
@@ -208,6 +207,12 @@ class Daemon:
         else:
             self._capture.rest()
         return self._demand.on
+
+    def _find_consumers(self, watch: Callable[[str], Consumers]) -> Consumers:
+        if sink := self.live.watched_sink:
+            return SinkReaders(sink)
+        where = self.live.sink_info.where
+        return watch(where) if where.startswith("/dev/") else AlwaysWatched()
 
     def _tell(self) -> None:
         """What systemd is to know after each turn; and the source anew after a suspend, which it may not survive."""

@@ -22,7 +22,7 @@ from frrcam.runtime.metrics import FrameRecord, Metrics
 from frrcam.runtime.notices import Notices
 from frrcam.runtime.outlet import Outlet
 from frrcam.runtime.pipeline import Outcome, Stopwatch
-from frrcam.sinks.base import Sink, SinkFactory, SinkInfo
+from frrcam.sinks.base import Sink, SinkFactory, SinkInfo, WatchedSink
 
 HELD_AFTER_S = 1.0
 """Seconds without a picture before the last one is published again, with a notice."""
@@ -98,6 +98,11 @@ class Live:
     def sink_lost(self) -> bool:
         """True while there is nowhere to publish to."""
         return self._outlet.lost
+
+    @property
+    def watched_sink(self) -> WatchedSink | None:
+        """The sink, if it is there and knows by itself who reads it."""
+        return self._outlet.watched
 
     def published_since_asked(self) -> bool:
         """True if the sink has taken a picture since the last call: what a watchdog may be fed for."""

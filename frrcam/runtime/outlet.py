@@ -10,7 +10,7 @@ from frrcam.runtime.aside import HUNG_S, Aside, Overdue
 from frrcam.runtime.notices import Notices
 from frrcam.runtime.pipeline import Stopwatch
 from frrcam.runtime.retry import Retry
-from frrcam.sinks.base import Sink, SinkFactory
+from frrcam.sinks.base import Sink, SinkFactory, WatchedSink
 
 
 class Outlet:
@@ -44,6 +44,12 @@ class Outlet:
     def lost(self) -> bool:
         """True while there is nowhere to publish to."""
         return self._sink is None
+
+    @property
+    def watched(self) -> WatchedSink | None:
+        """The sink, if it knows by itself who reads it."""
+        sink = self._sink
+        return sink if isinstance(sink, WatchedSink) else None
 
     def published_since_asked(self) -> bool:
         """True if the sink has taken a picture since the last call: what a watchdog may be fed for."""

@@ -1,4 +1,4 @@
-"""Where pictures go to: the virtual camera, a video file, the preview."""
+"""Where pictures go to: the virtual camera, PipeWire, a video file, the preview."""
 
 import sys
 from collections.abc import Callable
@@ -7,12 +7,14 @@ from pathlib import Path
 from frrcam.errors import UsageError
 from frrcam.sinks.backends import choices, find_backend
 from frrcam.sinks.base import Payload, Sink, SinkFactory, SinkInfo
+from frrcam.sinks.pipewire import PipeWireSink
 from frrcam.sinks.preview import PreviewSink
 from frrcam.sinks.video import MUXERS, VideoSink
 from frrcam.sinks.virtual_camera import VirtualCameraSink
 
 __all__ = [
     "Payload",
+    "PipeWireSink",
     "PreviewSink",
     "Sink",
     "SinkFactory",
@@ -32,12 +34,14 @@ def open_sink(
     label: str = "FRR Camera",
     platform: str = sys.platform,
     virtual_camera: Callable[..., Sink] = VirtualCameraSink,
+    pipewire: Callable[..., Sink] = PipeWireSink,
 ) -> Sink:
     """The sink that `--output` means, open for pictures of width×height.
 
     None: the virtual camera called `label` (Linux) or the first that there is (elsewhere) · "preview": memory only ·
-    /dev/videoN or a number: that virtual camera · "obs", "unitycapture" or a device of theirs by name, elsewhere ·
-    FILE.mp4 (.m4v, .mov, .mkv): a video file. Raises UsageError for anything else, else what the sink raises.
+    /dev/videoN or a number: that virtual camera · "pipewire": a camera in PipeWire, called `label` · "obs",
+    "unitycapture" or a device of theirs by name, elsewhere · FILE.mp4 (.m4v, .mov, .mkv): a video file.
+    Raises UsageError for anything else, else what the sink raises.
     """
     if output == "preview":
         return PreviewSink()
@@ -47,6 +51,8 @@ def open_sink(
         device, opener = named
         return virtual_camera(width, height, fps, device, label, opener=opener)
     if platform not in ("win32", "darwin"):
+        if output == "pipewire":
+            return pipewire(width, height, fps, label)
         if output.isascii() and output.isdigit():
             return virtual_camera(width, height, fps, f"/dev/video{int(output)}", label)
         if output.startswith("/dev/"):

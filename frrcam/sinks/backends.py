@@ -22,7 +22,7 @@ def find_backend(output: str, platform: str) -> tuple[str | None, Opener] | None
 
 def choices(platform: str) -> tuple[str, ...]:
     """What names a virtual camera there, for people."""
-    return tuple(BACKENDS.get(platform, ("/dev/videoN",)))
+    return tuple(BACKENDS.get(platform, ("/dev/videoN", "pipewire")))
 
 
 def open_with(backend: str, width: int, height: int, fps: float, device: str | None) -> OpenCamera:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,21 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Lets go of the device, completes the file. Idempotent."""
+
+
+@runtime_checkable
+class WatchedSink(Protocol):
+    """A sink that knows by itself who reads it. Its methods may be called from another thread than send()."""
+
+    @property
+    def how(self) -> str:
+        """How it is known, for people: one phrase."""
+
+    def watching(self, timeout: float) -> bool:
+        """True if somebody reads now. Waits for that to change, `timeout` seconds at the most; 0 does not wait.
+
+        Raises SinkLost when the far end is gone.
+        """
 
 
 SinkFactory = Callable[[int, int, float], Sink]

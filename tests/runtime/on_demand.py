@@ -68,6 +68,19 @@ class VirtualCamera(FakeSink):
         self._then(payload)
 
 
+class KnowingCamera(VirtualCamera):
+    """Knows by itself who reads it, as PipeWire does."""
+
+    how = "fake"
+
+    def __init__(self, then: Callable[[Payload], None], watching: Callable[[float], bool]) -> None:
+        super().__init__(then, "PipeWire node 36")
+        self._watching = watching
+
+    def watching(self, timeout: float) -> bool:
+        return self._watching(timeout)
+
+
 class Page(FakeSink):
     """A preview that calls a function with each picture."""
 
@@ -98,7 +111,9 @@ class Rig:
         lost_after: int | None = None,
         reopened_sink: bool = True,
         suspend: SuspendWatch | None = None,
+        knows: bool = False,
     ) -> None:
+        """`knows`: the sink knows by itself who reads it; no node is asked."""
         self.clock, self.said, self.notifier = FakeClock(), Said(), FakeNotifier(watchdog_s)
         self.opened: list[ScriptedSource] = []
         self.reopened: list[object] = []
@@ -116,7 +131,9 @@ class Rig:
         self.daemon = Daemon(
             source or Camera(),
             self._reopen,
-            VirtualCamera(self._took, lost_after=lost_after),
+            KnowingCamera(self._took, lambda timeout: self.consumers.watching(timeout))
+            if knows
+            else VirtualCamera(self._took, lost_after=lost_after),
             self._reopen_sink,
             _engine,
             size=SIZE,

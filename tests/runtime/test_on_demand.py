@@ -56,6 +56,22 @@ def test_somebody_begins_to_watch_and_sees_the_present_not_the_past():
     assert rig.said.lines == []
 
 
+def test_a_sink_that_knows_who_reads_it_is_asked_itself():
+    camera = Camera(OLD)
+    rig = Rig(camera, knows=True)
+
+    def on_idle(turn: int) -> None:
+        assert camera.hangs.wait(LONG)
+        rig.consumers.readers = turn == 3
+
+    rig.on_idle, rig.on_picture = on_idle, rig.stop_at(5)
+    rig.run()
+    assert len(rig.pictures) == 5
+    assert all(same(payload, NEW) for payload in rig.pictures)
+    assert (rig.nodes, len(rig.opened)) == ([], 1)
+    assert rig.consumers.closed == 0, "it is the sink's own"
+
+
 def test_somebody_watches_from_the_beginning():
     source = ScriptedSource(always(OLD))
     rig = Rig(source, watched=True)

@@ -1,4 +1,4 @@
-"""A machine with one video node, and pyvirtualcam without a driver."""
+"""A machine with one video node, pyvirtualcam without a driver, and a node of PipeWire without PipeWire."""
 
 import errno
 import os
@@ -101,3 +101,26 @@ class FakeCamera:
 
     def close(self) -> None:
         self.closed += 1
+
+
+@dataclass
+class FakeStream:
+    """Takes what PipeWireStream takes; `opened` is what it was opened with."""
+
+    opened: tuple[str, int, int, float]
+    node: int = 36
+    fault: str | None = None
+    readers: bool = False
+    offered: list[Payload] = field(default_factory=list)
+    closed: int = 0
+
+    def watching(self, timeout: float) -> bool:
+        return self.readers
+
+    def offer(self, payload: Payload) -> bool:
+        self.offered.append(np.array(payload))
+        return self.readers
+
+    def close(self) -> None:
+        self.closed += 1
+        self.fault = "it is closed"

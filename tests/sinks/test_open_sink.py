@@ -22,7 +22,7 @@ def test_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("output", "kind", "words"),
     [
-        ("out.txt", UsageError, "none of: /dev/videoN, preview, FILE.mp4"),
+        ("out.txt", UsageError, "none of: /dev/videoN, pipewire, preview, FILE.mp4"),
         ("FRR Camera", UsageError, "none of"),
         ("", UsageError, "none of"),
         ("/nonexistent/out.mp4", SinkNotFound, "mkdir -p '/nonexistent'"),
@@ -34,6 +34,17 @@ def test_a_file(tmp_path: Path) -> None:
 def test_bad_outputs(output: str, kind: type[Exception], words: str) -> None:
     with pytest.raises(kind, match=words):
         open_sink(output, 64, 48, 30)
+
+
+def test_pipewire_gets_the_label() -> None:
+    opened: list[tuple[object, ...]] = []
+
+    def pipewire(*options: object) -> Sink:
+        opened.append(options)
+        return FakeSink()
+
+    open_sink("pipewire", 64, 48, 30, label="Mine", pipewire=pipewire, platform="linux")
+    assert opened == [(64, 48, 30, "Mine")]
 
 
 def test_without_an_output_the_label_is_looked_for() -> None:
@@ -91,7 +102,8 @@ def test_elsewhere_the_page_and_files_are_the_same(platform: str, tmp_path: Path
         ("win32", "/dev/video10", "none of: obs, unitycapture, preview, FILE.mp4"),
         ("win32", "0", "none of: obs, unitycapture, preview"),
         ("darwin", "unitycapture", "none of: obs, preview"),
-        ("linux", "obs", "none of: /dev/videoN, preview"),
+        ("linux", "obs", "none of: /dev/videoN, pipewire, preview"),
+        ("win32", "pipewire", "none of: obs, unitycapture, preview"),
     ],
 )
 def test_a_name_of_another_system_is_refused(platform: str, output: str, words: str) -> None:
