@@ -60,6 +60,19 @@ class VideoNode:
             return os.strerror(error.errno or 0)
         return None
 
+    def announce(self) -> None:
+        """Tells udev that the node's abilities have changed, as the kernel does not: WirePlumber, which looks when it
+        starts and then waits for udev, lists it from now on, or no longer. Where `frrcam setup` has let us.
+        """
+        with contextlib.suppress(OSError):
+            device = os.fstat(self._descriptor).st_rdev
+            place = self._system.path(f"/sys/dev/char/{os.major(device)}:{os.minor(device)}/uevent")
+            descriptor = os.open(place, os.O_WRONLY)
+            try:
+                os.write(descriptor, b"change")
+            finally:
+                os.close(descriptor)
+
     def users(self) -> tuple[str, ...]:
         """The other programs that have it open, as far as /proc may be read."""
         return tuple(str(holder) for holder in holders(self._name, self._system))

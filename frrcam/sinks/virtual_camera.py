@@ -62,6 +62,9 @@ class Node(Protocol):
     def revive(self) -> None:
         """Mends the ability to take pictures, where an old driver has lost it; asks for both abilities again."""
 
+    def announce(self) -> None:
+        """Tells the system that the device has begun, or ceased, to give pictures. Raises nothing."""
+
     def users(self) -> tuple[str, ...]:
         """The other programs that have it open, as far as the system tells."""
 
@@ -126,6 +129,7 @@ class VirtualCameraSink(Closing):
             raise UsageError(f"a virtual camera cannot be {width}x{height}: each side 2 to {MAX_SIDE} pixels")
         self._node: Node | None = None
         self._camera: OpenCamera | None = None
+        self._announced = False
         name = label
         if platform.startswith("linux"):
             device, self._node = _look(device, label, finder, node_opener)
@@ -161,6 +165,9 @@ class VirtualCameraSink(Closing):
             self._camera.send(payload)
         except (RuntimeError, OSError) as error:
             raise SinkLost(f"{self.info.name} ({self.info.where}) takes no more pictures: {error}") from error
+        if self._node and not self._announced:
+            self._announced = True
+            self._node.announce()
 
     def close(self) -> None:
         camera, self._camera = self._camera, None
@@ -168,6 +175,8 @@ class VirtualCameraSink(Closing):
         if camera:
             camera.close()
         if node:
+            if self._announced:
+                node.announce()
             node.close()
 
 

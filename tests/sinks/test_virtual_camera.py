@@ -77,6 +77,22 @@ def test_the_labelled_device_is_opened_as_i420_and_let_go(bench: Bench) -> None:
     assert camera.sent[0].flags.c_contiguous
 
 
+def test_udev_is_told_when_it_begins_to_give_pictures_and_when_it_ceases(bench: Bench) -> None:
+    """The kernel does not, and WirePlumber does not look again by itself."""
+    uevent = bench.machine.root / "sys/dev/char/0:0/uevent"
+    uevent.parent.mkdir(parents=True)
+    uevent.write_text("")
+    picture = frame()
+    with bench.open() as sink:
+        assert uevent.read_text() == "", "it gives none yet"
+        sink.send(sink.convert(picture.image), picture)
+        assert uevent.read_text() == "change"
+        uevent.write_text("")
+        sink.send(sink.convert(picture.image), picture)
+        assert uevent.read_text() == "", "once"
+    assert uevent.read_text() == "change"
+
+
 def test_convert_is_opencvs_and_reuses_its_buffer(bench: Bench) -> None:
     with bench.open() as sink:
         image = frame().image

@@ -27,7 +27,8 @@ if [ "${FRRCAM_VM_ROOT:-/}" = / ]; then # what runs in it is this machine's own
         gst-launch-1.0=gstreamer1.0-tools /usr/lib/*/gstreamer-1.0/libgstvideo4linux2.so=gstreamer1.0-plugins-good \
         /lib/systemd/systemd=systemd /lib/systemd/systemd-udevd=udev dbus-daemon=dbus rtcwake=util-linux \
         /usr/lib/systemd/user/dbus.socket=dbus-user-session /usr/share/pam-configs/systemd=libpam-systemd \
-        wireplumber=wireplumber pw-dump=pipewire-bin pipewire=pipewire
+        wireplumber=wireplumber pw-dump=pipewire-bin pipewire=pipewire \
+        /usr/lib/*/gstreamer-1.0/libgstpipewire.so=gstreamer1.0-pipewire
 fi
 share=$cache/share
 [ $init = systemd ] && share=$cache/share-systemd

@@ -1,16 +1,22 @@
 """FRR Camera as PipeWire has it, which is where portals and with them sandboxed browsers get their cameras."""
 
-import contextlib
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import monotonic
 
 import cv2
 import numpy as np
 import pytest
 
+from frrcam import sysfs
+from frrcam.setup import files
+from frrcam.setup.command import UDEV
 from tests.vm.booted.conftest import BOOTED, User
-from tests.vm.machine import CAMERA, MARKS, Machine, run, until
+from tests.vm.conftest import SIZE
+from tests.vm.machine import FRRCAM, MARKS, SOURCE, Machine, Program, is_producing, run, until, write_clip
+from tests.vm.test_clients import COLOURS, LEVELS, bars, worst
 
 pytestmark = [
     *MARKS,
@@ -18,6 +24,10 @@ pytestmark = [
     pytest.mark.skipif(not Path("/usr/bin/wireplumber").exists(), reason="WirePlumber is not installed"),
 ]
 Seen = Callable[[str], None]
+
+RATE = 15
+PICTURES = 15
+QUIET_S = 6
 
 
 @pytest.fixture
@@ -27,49 +37,147 @@ def session(machine: Machine, user: User) -> Iterator[User]:
     user.ask("systemctl", "--user", "stop", "wireplumber", "pipewire.socket", "pipewire")
 
 
-def publish(machine: Machine, folder: Path) -> None:
-    cv2.imwrite(str(folder / "plain.png"), np.full((480, 640, 3), 128, np.uint8))
-    machine.frrcam("--source", str(folder / "plain.png"))
+@pytest.fixture
+def set_up(machine: Machine) -> Iterator[None]:
+    """With the udev rule of `frrcam setup`."""
+    rule = Path(UDEV)
+    rule.write_text(files.template(rule.name))
+    tell_udev()
+    yield
+    rule.unlink()
+    tell_udev()
 
 
-def nodes(user: User) -> dict[str, str]:
-    """Description and serial number of PipeWire's cameras."""
+def tell_udev() -> None:
+    run("udevadm", "control", "--reload")
+    run("udevadm", "trigger", "--subsystem-match=video4linux")
+    run("udevadm", "settle")
+
+
+def begin(user: User) -> None:
+    user.run("systemctl", "--user", "start", "pipewire", "wireplumber")
+    until("WirePlumber answers", lambda: user.ask("wpctl", "status").returncode == 0, 40)
+
+
+def publish(machine: Machine, user: User, *options: str) -> Program:
+    """`frrcam start` by that person."""
+    program: Program = machine.program(*user.command(*FRRCAM, "start", *options))
+    return program
+
+
+def grey(folder: Path) -> str:
+    path = folder / "plain.png"
+    cv2.imwrite(str(path), np.full((480, 640, 3), 128, np.uint8))
+    folder.chmod(0o755)
+    return str(path)
+
+
+def nodes(user: User) -> dict[str, dict[str, object]]:
+    """PipeWire's cameras by their description."""
     dumped = user.ask("pw-dump")
     objects = json.loads(dumped.stdout) if dumped.returncode == 0 and dumped.stdout.strip() else []
-    properties = [each.get("info", {}).get("props", {}) for each in objects]
-    cameras = [each for each in properties if each.get("media.class") == "Video/Source"]
-    return {each["node.description"]: str(each["object.serial"]) for each in cameras}
+    infos = [each.get("info") or {} for each in objects if each["type"] == "PipeWire:Interface:Node"]
+    properties = [info.get("props", {}) | {"state": info.get("state")} for info in infos]
+    return {each["node.description"]: each for each in properties if each.get("media.class") == "Video/Source"}
 
 
-def ours(user: User) -> str | None:
-    return next((serial for name, serial in nodes(user).items() if "FRR Camera" in name), None)
+def listed(user: User) -> str | None:
+    return next((name for name in nodes(user) if "FRR Camera" in name), None)
+
+
+def state(user: User) -> str:
+    """What `frrcam status` says of that person's daemon."""
+    told = user.ask(*FRRCAM, "status", "--json")
+    return str(json.loads(told.stdout)["state"]) if told.returncode == 0 else told.stderr
 
 
 def test_its_node_is_there(machine: Machine, session: User, tmp_path: Path, seen: Seen) -> None:
-    publish(machine, tmp_path)
+    machine.frrcam("--source", grey(tmp_path))
     session.run("systemctl", "--user", "start", "pipewire", "wireplumber")
-    came = until("the node is there", lambda: ours(session), 40)
+    came = until("the node is there", lambda: listed(session), 40)
     seen(f"WirePlumber lists {list(nodes(session))} after {came:.1f} s")
 
 
-def test_a_session_that_was_there_before_finds_it(machine: Machine, session: User, tmp_path: Path, seen: Seen) -> None:
-    """With exclusive_caps the device is no camera when WirePlumber looks, and no event says that it becomes one."""
-    session.run("systemctl", "--user", "start", "pipewire", "wireplumber")
-    until("WirePlumber answers", lambda: session.ask("wpctl", "status").returncode == 0, 40)
-    publish(machine, tmp_path)
-    tried = {
-        "by itself": ("true",),
-        "once its node is touched": tuple(session.command("touch", CAMERA)),
-        "once udev is told": ("udevadm", "trigger", "--action=change", CAMERA),
-    }
-    how = next((how for how, command in tried.items() if appears(session, command)), None)
-    seen(f"{how or 'never'}: {list(nodes(session))}")
-    assert how
+def test_a_session_that_was_there_before_finds_it(
+    machine: Machine, set_up: None, session: User, tmp_path: Path, seen: Seen
+) -> None:
+    """With exclusive_caps the device is no camera when WirePlumber looks, and the kernel does not say when it is one:
+    frrcam does, where the rule of `frrcam setup` lets it.
+    """
+    begin(session)
+    before = list(nodes(session))
+    frrcam = publish(machine, session, "--source", grey(tmp_path))
+    until(f"it publishes; {frrcam.said}", lambda: is_producing(11), 60)
+    came = until(f"the node is there; {frrcam.said}", lambda: listed(session), 20)
+    monitor = machine.program("udevadm", "monitor", "--kernel")
+    began = monotonic()
+    until("time has passed", lambda: monotonic() - began > QUIET_S, QUIET_S + 5)
+    events = monitor.said.count(" change ")
+    frrcam.process.terminate()
+    went = until("the node is gone", lambda: not listed(session), 20)
+    seen(f"before {before or 'none'}; listed after {came:.1f} s by itself, then {events} events in {QUIET_S} s")
+    seen(f"{went:.1f} s after frrcam has ended it is listed no longer")
+    assert not before
+    assert events <= 1, "no end of udev events"
 
 
-def appears(user: User, command: tuple[str, ...]) -> bool:
-    run(*command)
-    with contextlib.suppress(AssertionError):
-        until("the node is there", lambda: ours(user), 8)
-        return True
-    return False
+def test_a_camera_of_its_own(machine: Machine, session: User, tmp_path: Path, seen: Seen) -> None:
+    """--output pipewire: on demand, two readers one after the other, the colours exact."""
+    picture = cv2.imread(str(bars(tmp_path / "bars.png")))
+    assert picture is not None
+    machine.play(write_clip(tmp_path / "bars.nut", [np.asarray(picture, np.uint8)] * 30, 30.0))
+    begin(session)
+    frrcam = publish(machine, session, "--output", "pipewire", "--fps", str(RATE))
+    came = until(f"the node is there; {frrcam.said}", lambda: "FRR Camera" in nodes(session), 60)
+    node = nodes(session)["FRR Camera"]
+    until(f"nobody watches; {frrcam.said}", lambda: state(session) == "idle", 120)
+    until("the camera is off", lambda: frrcam_holds(frrcam) is False, 10)
+    seen(f"{node['node.description']}, {node['media.class']}, role {node['media.role']}, after {came:.1f} s; idle")
+    for turn in (1, 2):
+        place = session.home / f"{turn}.i420"
+        wire = "video/x-raw,format=I420,width=640,height=480"
+        read = ("gst-launch-1.0", "-q", "pipewiresrc", "target-object=frrcam", f"num-buffers={PICTURES}", "!", wire)
+        session.run(*read, "!", "filesink", f"location={place}")
+        pictures = np.fromfile(place, np.uint8).reshape(-1, SIZE[1] * 3 // 2, SIZE[0])
+        off = [worst(np.asarray(cv2.cvtColor(each, cv2.COLOR_YUV2RGB_I420), np.uint8)) for each in pictures]
+        placeholders = next((index for index, each in enumerate(off) if each <= LEVELS), PICTURES)
+        seen(
+            f"reader {turn}: {len(off)} pictures, {placeholders} placeholders, {len(COLOURS)} colours within {off[-1]}"
+        )
+        assert len(off) == PICTURES
+        assert max(off[placeholders:], default=255) <= LEVELS
+    rests = until("nobody watches again", lambda: state(session) == "idle", 30)
+    seen(f"idle again after {rests:.0f} s")
+    frrcam.process.terminate()
+    code, seconds = frrcam.ended(10)
+    seen(f"SIGTERM: ended with {code} after {seconds:.2f} s; {list(nodes(session)) or 'no node'} left")
+    assert node["media.role"] == "Camera"
+    assert code == 0
+    assert "FRR Camera" not in nodes(session)
+
+
+def frrcam_holds(frrcam: Program) -> bool:
+    """True if the real camera is open in it."""
+    return frrcam.process.pid in [holder.pid for holder in sysfs.holders(SOURCE)]
+
+
+def test_pipewire_goes_and_comes_back(machine: Machine, session: User, tmp_path: Path, seen: Seen) -> None:
+    begin(session)
+    frrcam = publish(machine, session, "--output", "pipewire", "--source", grey(tmp_path))
+    until(f"the node is there; {frrcam.said}", lambda: "FRR Camera" in nodes(session), 60)
+    session.run("systemctl", "--user", "stop", "wireplumber", "pipewire.socket", "pipewire")
+    until("it is said", lambda: "is gone" in frrcam.said, 20)
+    begin(session)
+    back = until(f"the node is there again; {frrcam.said}", lambda: "FRR Camera" in nodes(session), 60)
+    said = [line.partition("frrcam: ")[2] for line in frrcam.said.splitlines() if "PipeWire" in line or "back" in line]
+    seen(f"{' / '.join(said[1:])}; listed again after {back:.1f} s")
+    assert frrcam.process.poll() is None
+
+
+def test_without_pipewire_it_is_one_line(machine: Machine, session: User, seen: Seen) -> None:
+    session.ask("systemctl", "--user", "stop", "wireplumber", "pipewire.socket", "pipewire")
+    done: subprocess.CompletedProcess[str] = session.ask(*FRRCAM, "start", "--source", "demo", "--output", "pipewire")
+    seen(f"exit {done.returncode}: {done.stderr.strip()}")
+    assert done.returncode == 4
+    assert "systemctl --user start pipewire wireplumber" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
