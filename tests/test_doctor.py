@@ -10,9 +10,11 @@ from rich.console import Console
 
 from frrcam.doctor import Finding, Probes, Status, as_table, examine
 from frrcam.doctor.linux import SECURE_BOOT, SETUP
-from frrcam.errors import ControlError, ModelCorrupt, ModelNotFound
+from frrcam.errors import ControlError, ModelCorrupt, ModelNotFound, SinkNotFound
 from frrcam.restore.models import Kind, Manifest, ModelEntry
 from frrcam.service import ServiceStatus
+from frrcam.setup import files
+from frrcam.setup.command import UDEV
 from frrcam.v4l2 import Capability, System
 from tests.fakes_v4l2 import Hardware
 
@@ -42,6 +44,7 @@ class Ward:
         self.corrupt: set[str] = set()
         self.python = (3, 11, 7)
         self.platform = "linux"
+        self.has_pipewire = True
         self.environment = {"XDG_RUNTIME_DIR": "/run/user/1000"}
         self.service: ServiceStatus | None = ServiceStatus(True, True, True, "active (running)", 0, "running", None)
         self.hardware.write("/proc/cpuinfo", VNNI)
@@ -71,6 +74,11 @@ class Ward:
             raise ModelNotFound("no model manifest")
         return Manifest.model_construct(default=self.default, models=self.models)
 
+    def pipewire(self) -> object:
+        if not self.has_pipewire:
+            raise SinkNotFound("PipeWire is not installed; run: sudo apt install pipewire")
+        return None
+
     def ask_service(self) -> ServiceStatus:
         if self.service is None:
             raise ControlError("this system has no systemd")
@@ -89,6 +97,7 @@ class Ward:
                 self.python,
                 self.environment,
                 self.ask_service,
+                self.pipewire,
             )
         )
 
@@ -228,6 +237,16 @@ def with_pipewire(ward: Ward) -> None:
     ward.hardware.write("/run/user/1000/pipewire-0", "")
 
 
+def set_up_with_pipewire(ward: Ward) -> None:
+    with_pipewire(ward)
+    ward.hardware.write(UDEV, files.template("60-frrcam.rules"))
+
+
+def without_its_library(ward: Ward) -> None:
+    set_up_with_pipewire(ward)
+    ward.has_pipewire = False
+
+
 def no_service(ward: Ward) -> None:
     ward.service = ServiceStatus(False, False, False, "inactive (dead)", 0, "", None)
 
@@ -285,7 +304,9 @@ def elsewhere(ward: Ward) -> None:
         (old_python, "Python", "bad", "3.10.4 is too old", "3.11"),
         (missing_package, "av", "bad", "not installed", "pip install av"),
         (two_wheels, "onnxruntime", "warn", "overwrite each other", "pip uninstall onnxruntime onnxruntime-gpu"),
-        (with_pipewire, "PipeWire", "info", "runs", "systemctl --user restart wireplumber"),
+        (with_pipewire, "PipeWire", "info", "is not told when FRR Camera gives pictures", SETUP),
+        (set_up_with_pipewire, "PipeWire", "ok", "start --output pipewire is a camera there", ""),
+        (without_its_library, "PipeWire", "ok", "cannot be used: PipeWire is not installed; run: sudo apt", ""),
         (no_service, "service", "info", "frrcam service install starts it", ""),
         (failed_service, "service", "bad", "failed (exit-code); starts at login; restarted 5", "frrcam service logs"),
         (stopped_service, "service", "warn", "does not run: inactive", "frrcam service install"),

@@ -11,6 +11,7 @@ from frrcam import service
 from frrcam.restore import models, providers
 from frrcam.restore.models import Manifest, ModelEntry
 from frrcam.service import ServiceStatus
+from frrcam.sinks import pipewire_stream
 from frrcam.v4l2 import LINUX, System
 
 Status = Literal["ok", "info", "warn", "bad"]
@@ -44,3 +45,4 @@ class Probes:
     python: tuple[int, ...] = sys.version_info[:3]
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     service: Callable[[], ServiceStatus] = service.status
+    pipewire: Callable[[], object] = pipewire_stream.library

@@ -6,7 +6,8 @@ from typing import Final
 from frrcam import sysfs
 from frrcam.devices import LABEL, VirtualCamera, list_virtual_cameras
 from frrcam.doctor.finding import Finding, Probes
-from frrcam.errors import ControlError
+from frrcam.errors import ControlError, SinkNotFound
+from frrcam.setup.command import UDEV
 from frrcam.setup.module import KEYS
 from frrcam.v4l2 import System
 
@@ -98,11 +99,19 @@ def pipewire(probes: Probes) -> Iterator[Finding]:
     if system.platform != "linux":
         return
     folder = probes.environment.get("XDG_RUNTIME_DIR", "")
-    if folder and system.path(f"{folder}/pipewire-0").exists():
-        detail = f"runs; if a browser that asks it for cameras does not list {LABEL}, run this once frrcam publishes"
-        yield Finding("PipeWire", "info", detail, "systemctl --user restart wireplumber")
-    else:
+    if not (folder and system.path(f"{folder}/pipewire-0").exists()):
         yield Finding("PipeWire", "info", "does not run in this session: programs open cameras themselves")
+        return
+    try:
+        probes.pipewire()
+        itself = "; frrcam start --output pipewire is a camera there without v4l2loopback"
+    except SinkNotFound as error:
+        itself = f"; --output pipewire cannot be used: {error}"
+    if "/uevent" in (system.read(UDEV) or ""):
+        yield Finding("PipeWire", "ok", f"runs, and is told when {LABEL} gives pictures{itself}")
+    else:
+        detail = f"runs, and is not told when {LABEL} gives pictures, so that browsers may not list it{itself}"
+        yield Finding("PipeWire", "info", detail, SETUP)
 
 
 def user_service(probes: Probes) -> Iterator[Finding]:
