@@ -10,7 +10,8 @@ checkout=$(readlink -f "$(dirname "$0")/../..")
 command -v debootstrap >/dev/null || apt-get install -y -q --no-install-recommends debootstrap
 
 packages='ca-certificates busybox-static ffmpeg python3-venv libgl1 libglib2.0-0 util-linux v4l-utils
-chromium-headless-shell gstreamer1.0-tools gstreamer1.0-plugins-good pipewire gstreamer1.0-pipewire wireplumber
+chromium-headless-shell gstreamer1.0-tools gstreamer1.0-plugins-good pipewire gstreamer1.0-pipewire wireplumber xdg-desktop-portal
+python3-dbus python3-gi
 systemd systemd-sysv udev dbus dbus-user-session libpam-systemd'
 debootstrap --variant=minbase \
     --include="$(tr -s ' \n' , <<<"$packages" | sed 's/,$//')" \

@@ -28,7 +28,9 @@ if [ "${FRRCAM_VM_ROOT:-/}" = / ]; then # what runs in it is this machine's own
         /lib/systemd/systemd=systemd /lib/systemd/systemd-udevd=udev dbus-daemon=dbus rtcwake=util-linux \
         /usr/lib/systemd/user/dbus.socket=dbus-user-session /usr/share/pam-configs/systemd=libpam-systemd \
         wireplumber=wireplumber pw-dump=pipewire-bin pipewire=pipewire \
-        /usr/lib/*/gstreamer-1.0/libgstpipewire.so=gstreamer1.0-pipewire
+        /usr/lib/*/gstreamer-1.0/libgstpipewire.so=gstreamer1.0-pipewire \
+        /usr/libexec/xdg-desktop-portal=xdg-desktop-portal /usr/lib/python3/dist-packages/dbus=python3-dbus \
+        /usr/lib/python3/dist-packages/gi=python3-gi
 fi
 share=$cache/share
 [ $init = systemd ] && share=$cache/share-systemd

@@ -1,7 +1,6 @@
 """FRR Camera as PipeWire has it, which is where portals and with them sandboxed browsers get their cameras."""
 
 import json
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic
@@ -28,6 +27,13 @@ Seen = Callable[[str], None]
 RATE = 15
 PICTURES = 15
 QUIET_S = 6
+DEBIANS_PYTHON = "/usr/bin/python3"
+"""With python3-dbus and python3-gi."""
+PORTAL = """[portal]
+DBusName=org.freedesktop.impl.portal.desktop.played
+Interfaces=org.freedesktop.impl.portal.Access
+UseIn=played
+"""
 
 
 @pytest.fixture
@@ -60,16 +66,9 @@ def begin(user: User) -> None:
 
 
 def publish(machine: Machine, user: User, *options: str) -> Program:
-    """`frrcam start` by that person."""
+    """`frrcam start` by that person, whose settings name the Test Source."""
     program: Program = machine.program(*user.command(*FRRCAM, "start", *options))
     return program
-
-
-def grey(folder: Path) -> str:
-    path = folder / "plain.png"
-    cv2.imwrite(str(path), np.full((480, 640, 3), 128, np.uint8))
-    folder.chmod(0o755)
-    return str(path)
 
 
 def nodes(user: User) -> dict[str, dict[str, object]]:
@@ -91,22 +90,24 @@ def state(user: User) -> str:
     return str(json.loads(told.stdout)["state"]) if told.returncode == 0 else told.stderr
 
 
-def test_its_node_is_there(machine: Machine, session: User, tmp_path: Path, seen: Seen) -> None:
-    machine.frrcam("--source", grey(tmp_path))
+def test_its_node_is_there(machine: Machine, session: User, moving_clip: Path, seen: Seen) -> None:
+    machine.play(moving_clip)
+    machine.frrcam("--device", "Test Source")
     session.run("systemctl", "--user", "start", "pipewire", "wireplumber")
     came = until("the node is there", lambda: listed(session), 40)
     seen(f"WirePlumber lists {list(nodes(session))} after {came:.1f} s")
 
 
 def test_a_session_that_was_there_before_finds_it(
-    machine: Machine, set_up: None, session: User, tmp_path: Path, seen: Seen
+    machine: Machine, set_up: None, session: User, moving_clip: Path, seen: Seen
 ) -> None:
     """With exclusive_caps the device is no camera when WirePlumber looks, and the kernel does not say when it is one:
     frrcam does, where the rule of `frrcam setup` lets it.
     """
+    machine.play(moving_clip)
     begin(session)
-    before = list(nodes(session))
-    frrcam = publish(machine, session, "--source", grey(tmp_path))
+    before = listed(session)
+    frrcam = publish(machine, session)
     until(f"it publishes; {frrcam.said}", lambda: is_producing(11), 60)
     came = until(f"the node is there; {frrcam.said}", lambda: listed(session), 20)
     monitor = machine.program("udevadm", "monitor", "--kernel")
@@ -115,7 +116,7 @@ def test_a_session_that_was_there_before_finds_it(
     events = monitor.said.count(" change ")
     frrcam.process.terminate()
     went = until("the node is gone", lambda: not listed(session), 20)
-    seen(f"before {before or 'none'}; listed after {came:.1f} s by itself, then {events} events in {QUIET_S} s")
+    seen(f"before: {before or 'not listed'}; listed after {came:.1f} s by itself, then {events} events in {QUIET_S} s")
     seen(f"{went:.1f} s after frrcam has ended it is listed no longer")
     assert not before
     assert events <= 1, "no end of udev events"
@@ -156,14 +157,49 @@ def test_a_camera_of_its_own(machine: Machine, session: User, tmp_path: Path, se
     assert "FRR Camera" not in nodes(session)
 
 
+@pytest.mark.skipif(not Path("/usr/libexec/xdg-desktop-portal").exists(), reason="there is no portal")
+def test_a_sandboxed_program_gets_it_from_the_portal(
+    machine: Machine, session: User, tmp_path: Path, seen: Seen
+) -> None:
+    """xdg-desktop-portal asks the user (who is played), and gives the program a PipeWire in which it sees cameras only.
+
+    The portal starts when it is called; the node is there before.
+    """
+    picture = cv2.imread(str(bars(tmp_path / "bars.png")))
+    assert picture is not None
+    machine.play(write_clip(tmp_path / "bars.nut", [np.asarray(picture, np.uint8)] * 30, 30.0))
+    portals = session.home / "portals"
+    portals.mkdir()
+    (portals / "played.portal").write_text(PORTAL)
+    desktop = ("XDG_CURRENT_DESKTOP=played", f"XDG_DESKTOP_PORTAL_DIR={portals}")
+    session.run("systemctl", "--user", "set-environment", *desktop)
+    begin(session)
+    frrcam = publish(machine, session, "--output", "pipewire", "--fps", str(RATE))
+    until(f"the node is there; {frrcam.said}", lambda: "FRR Camera" in nodes(session), 60)
+    until(f"nobody watches; {frrcam.said}", lambda: state(session) == "idle", 120)
+    client = str(Path(__file__).parent / "portal_client.py")
+    place = session.home / "portal.i420"
+    said = session.run(DEBIANS_PYTHON, client, str(place), str(PICTURES))
+    pictures = np.fromfile(place, np.uint8).reshape(-1, SIZE[1] * 3 // 2, SIZE[0])
+    off = worst(np.asarray(cv2.cvtColor(pictures[-1], cv2.COLOR_YUV2RGB_I420), np.uint8))
+    seen(
+        f"{' / '.join(said.split(chr(10))).strip(' /')}; {len(pictures)} pictures, {len(COLOURS)} colours within {off}"
+    )
+    assert "camera present: True" in said
+    assert "asked: Turn On Camera?" in said
+    assert len(pictures) == PICTURES
+    assert off <= LEVELS
+
+
 def frrcam_holds(frrcam: Program) -> bool:
     """True if the real camera is open in it."""
     return frrcam.process.pid in [holder.pid for holder in sysfs.holders(SOURCE)]
 
 
-def test_pipewire_goes_and_comes_back(machine: Machine, session: User, tmp_path: Path, seen: Seen) -> None:
+def test_pipewire_goes_and_comes_back(machine: Machine, session: User, moving_clip: Path, seen: Seen) -> None:
+    machine.play(moving_clip)
     begin(session)
-    frrcam = publish(machine, session, "--output", "pipewire", "--source", grey(tmp_path))
+    frrcam = publish(machine, session, "--output", "pipewire")
     until(f"the node is there; {frrcam.said}", lambda: "FRR Camera" in nodes(session), 60)
     session.run("systemctl", "--user", "stop", "wireplumber", "pipewire.socket", "pipewire")
     until("it is said", lambda: "is gone" in frrcam.said, 20)
@@ -174,9 +210,10 @@ def test_pipewire_goes_and_comes_back(machine: Machine, session: User, tmp_path:
     assert frrcam.process.poll() is None
 
 
-def test_without_pipewire_it_is_one_line(machine: Machine, session: User, seen: Seen) -> None:
+def test_without_pipewire_it_is_one_line(machine: Machine, session: User, moving_clip: Path, seen: Seen) -> None:
+    machine.play(moving_clip)
     session.ask("systemctl", "--user", "stop", "wireplumber", "pipewire.socket", "pipewire")
-    done: subprocess.CompletedProcess[str] = session.ask(*FRRCAM, "start", "--source", "demo", "--output", "pipewire")
+    done = session.ask(*FRRCAM, "start", "--output", "pipewire")
     seen(f"exit {done.returncode}: {done.stderr.strip()}")
     assert done.returncode == 4
     assert "systemctl --user start pipewire wireplumber" in done.stderr
