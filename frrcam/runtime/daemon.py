@@ -34,7 +34,7 @@ LAST_JOIN_S = 0.2
 WAKE_S = 0.1
 """Seconds between looks at whether to stop."""
 LOAD_AGAIN_S = 30.0
-IDLE_S = 0.5
+IDLE_S = 0.25
 """Seconds between looks at whether to stop while nobody watches; somebody who begins to is noticed at once."""
 
 EngineLoader = Callable[[float], Engine]

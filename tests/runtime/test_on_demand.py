@@ -7,6 +7,7 @@ import pytest
 
 from frrcam.frame import Image
 from frrcam.runtime.consumers import GRACE_S
+from frrcam.runtime.daemon import IDLE_S
 from frrcam.runtime.live import HELD_AFTER_S
 from frrcam.runtime.suspend import SuspendWatch
 from frrcam.sources.base import FakeSource
@@ -21,7 +22,7 @@ def test_nobody_watches_and_the_camera_is_off():
     def on_idle(turn: int) -> None:
         assert camera.hangs.wait(LONG), "its picture lies ready, and nobody is to see it"
         assert camera.closed == (turn > 1)
-        rig.stop_at(6)(turn)
+        rig.stop_at(round(3 / IDLE_S))(turn)
 
     rig.on_idle = on_idle
     rig.run()

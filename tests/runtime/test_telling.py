@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from frrcam.frame import Image
+from frrcam.runtime.daemon import IDLE_S
 from frrcam.runtime.notify import FEEDS
 from tests.runtime.fakes import ScriptedSource, always
 from tests.runtime.on_demand import OLD, STEP_S, Rig
@@ -54,7 +55,7 @@ def test_the_watchdog_is_fed_while_nobody_watches():
     rig.on_idle = rig.stop_at(40)
     rig.run()
     fed = rig.notifier.told.count("WATCHDOG=1")
-    assert fed == pytest.approx(40 * STEP_S / (2.0 / FEEDS), abs=1), "more often than placeholders are published"
+    assert fed == pytest.approx(40 * IDLE_S / (2.0 / FEEDS), abs=1), "more often than placeholders are published"
     assert rig.notifier.told.count("STATUS=idle") >= fed - 1
 
 
