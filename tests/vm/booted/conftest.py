@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.vm.machine import FRRCAM, PYTHON_ENVIRONMENT, run, until
+from frrcam.setup import files
+from frrcam.setup.command import UDEV
+from tests.vm.machine import FRRCAM, PYTHON_ENVIRONMENT, Machine, run, until
 
 BOOTED = os.path.isdir("/run/systemd/system")
 NAME = "ada"
@@ -85,6 +87,23 @@ def user() -> Iterator[User]:
     )
     yield user
     run("loginctl", "disable-linger", NAME)
+
+
+@pytest.fixture
+def set_up(machine: Machine) -> Iterator[None]:
+    """With the udev rule of `frrcam setup`."""
+    rule = Path(UDEV)
+    rule.write_text(files.template(rule.name))
+    tell_udev()
+    yield
+    rule.unlink()
+    tell_udev()
+
+
+def tell_udev() -> None:
+    run("udevadm", "control", "--reload")
+    run("udevadm", "trigger", "--subsystem-match=video4linux")
+    run("udevadm", "settle")
 
 
 def let_in(path: Path) -> None:

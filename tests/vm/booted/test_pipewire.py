@@ -10,11 +10,9 @@ import numpy as np
 import pytest
 
 from frrcam import sysfs
-from frrcam.setup import files
-from frrcam.setup.command import UDEV
 from tests.vm.booted.conftest import BOOTED, User
 from tests.vm.conftest import SIZE
-from tests.vm.machine import FRRCAM, MARKS, SOURCE, Machine, Program, is_producing, run, until, write_clip
+from tests.vm.machine import FRRCAM, MARKS, SOURCE, Machine, Program, is_producing, until, write_clip
 from tests.vm.test_clients import COLOURS, LEVELS, bars, worst
 
 pytestmark = [
@@ -27,6 +25,7 @@ Seen = Callable[[str], None]
 RATE = 15
 PICTURES = 15
 QUIET_S = 6
+READ = ("timeout", "30", "gst-launch-1.0", "-q", "pipewiresrc")
 DEBIANS_PYTHON = "/usr/bin/python3"
 """With python3-dbus and python3-gi."""
 PORTAL = """[portal]
@@ -41,23 +40,6 @@ def session(machine: Machine, user: User) -> Iterator[User]:
     """A user in whose session nothing of PipeWire runs yet."""
     yield user
     user.ask("systemctl", "--user", "stop", "wireplumber", "pipewire.socket", "pipewire")
-
-
-@pytest.fixture
-def set_up(machine: Machine) -> Iterator[None]:
-    """With the udev rule of `frrcam setup`."""
-    rule = Path(UDEV)
-    rule.write_text(files.template(rule.name))
-    tell_udev()
-    yield
-    rule.unlink()
-    tell_udev()
-
-
-def tell_udev() -> None:
-    run("udevadm", "control", "--reload")
-    run("udevadm", "trigger", "--subsystem-match=video4linux")
-    run("udevadm", "settle")
 
 
 def begin(user: User) -> None:
@@ -114,12 +96,16 @@ def test_a_session_that_was_there_before_finds_it(
     began = monotonic()
     until("time has passed", lambda: monotonic() - began > QUIET_S, QUIET_S + 5)
     events = monitor.said.count(" change ")
+    name = str(nodes(session)[listed(session) or ""]["node.name"])
+    read = session.ask(*READ, f"target-object={name}", "num-buffers=8", "!", "fakesink")
+    seen(f"8 pictures of {name}: exit {read.returncode} {read.stderr.strip()[:200]}")
     frrcam.process.terminate()
     went = until("the node is gone", lambda: not listed(session), 20)
     seen(f"before: {before or 'not listed'}; listed after {came:.1f} s by itself, then {events} events in {QUIET_S} s")
     seen(f"{went:.1f} s after frrcam has ended it is listed no longer")
     assert not before
     assert events <= 1, "no end of udev events"
+    assert read.returncode == 0
 
 
 def test_a_camera_of_its_own(machine: Machine, session: User, tmp_path: Path, seen: Seen) -> None:
@@ -137,8 +123,8 @@ def test_a_camera_of_its_own(machine: Machine, session: User, tmp_path: Path, se
     for turn in (1, 2):
         place = session.home / f"{turn}.i420"
         wire = "video/x-raw,format=I420,width=640,height=480"
-        read = ("gst-launch-1.0", "-q", "pipewiresrc", "target-object=frrcam", f"num-buffers={PICTURES}", "!", wire)
-        session.run(*read, "!", "filesink", f"location={place}")
+        read = (*READ, "target-object=frrcam", f"num-buffers={PICTURES}")
+        session.run(*read, "!", wire, "!", "filesink", f"location={place}")
         pictures = np.fromfile(place, np.uint8).reshape(-1, SIZE[1] * 3 // 2, SIZE[0])
         off = [worst(np.asarray(cv2.cvtColor(each, cv2.COLOR_YUV2RGB_I420), np.uint8)) for each in pictures]
         placeholders = next((index for index, each in enumerate(off) if each <= LEVELS), PICTURES)

@@ -128,6 +128,17 @@ def test_it_is_locked_in(service: User, seen: Seen) -> None:
     assert float(exposure.split()[0]) <= EXPOSURE
 
 
+def test_locked_in_it_may_still_tell_udev(machine: Machine, set_up: None, account: User, seen: Seen) -> None:
+    """/sys is read-only to it but for the virtual camera: else PipeWire would not learn of that."""
+    monitor = machine.program("udevadm", "monitor", "--kernel")
+    until("udevadm listens", lambda: "KERNEL" in monitor.said, 10)
+    account.frrcam("service", "install")
+    until("it publishes", lambda: is_producing(11), 60)
+    told = until("udev is told", lambda: "/video4linux/video11" in monitor.said, 10)
+    seen(f"{monitor.said.strip().splitlines()[-1]}, {told:.1f} s after it publishes")
+    assert " change " in monitor.said
+
+
 def test_without_a_virtual_camera_it_tries_again(service: User, seen: Seen) -> None:
     """As at a login before the module is loaded: systemd starts it anew until there is one."""
     service.run("systemctl", "--user", "stop", "frrcam.service")
