@@ -25,11 +25,18 @@ class User(dbus.service.Object):
         return 0, {}
 
 
-def main(place: str, count: str) -> None:
-    dbus.mainloop.glib.DBusGMainLoop(set_as_default=True)
-    bus, loop, answers = dbus.SessionBus(), GLib.MainLoop(), []
+def play_user() -> None:
+    """A process of its own, for the portal calls it while the program waits for the portal."""
+    bus = dbus.SessionBus()
     name = dbus.service.BusName("org.freedesktop.impl.portal.desktop.played", bus)
-    User(bus, OBJECT)
+    User(name, OBJECT)
+    print("user: is there", flush=True)
+    GLib.MainLoop().run()
+
+
+def read(place: str, count: str) -> None:
+    """Asks for a camera and reads it."""
+    bus, loop, answers = dbus.SessionBus(), GLib.MainLoop(), []
     desktop = bus.get_object("org.freedesktop.portal.Desktop", OBJECT)
     present = desktop.Get(CAMERA, "IsCameraPresent", dbus_interface="org.freedesktop.DBus.Properties")
     print(f"camera present: {bool(present)}", flush=True)
@@ -45,9 +52,23 @@ def main(place: str, count: str) -> None:
     print(f"answer: {answers} (0: allowed)", flush=True)
     remote = desktop.OpenPipeWireRemote({}, dbus_interface=CAMERA).take()
     wire = "video/x-raw,format=I420,width=640,height=480"
-    read = ("gst-launch-1.0", "-q", "pipewiresrc", f"fd={remote}", "target-object=frrcam", f"num-buffers={count}")
-    subprocess.run([*read, "!", wire, "!", "filesink", f"location={place}"], pass_fds=[remote], timeout=60, check=True)
-    del name
+    play = ("gst-launch-1.0", "-q", "pipewiresrc", f"fd={remote}", "target-object=frrcam", f"num-buffers={count}")
+    subprocess.run([*play, "!", wire, "!", "filesink", f"location={place}"], pass_fds=[remote], timeout=60, check=True)
+
+
+def main(*arguments: str) -> None:
+    dbus.mainloop.glib.DBusGMainLoop(set_as_default=True)
+    if not arguments:
+        play_user()
+        return
+    user = subprocess.Popen([sys.executable, __file__], stdout=subprocess.PIPE, text=True)
+    assert user.stdout
+    user.stdout.readline()
+    try:
+        read(*arguments)
+    finally:
+        user.kill()
+        print(user.stdout.read().strip(), flush=True)
 
 
 if __name__ == "__main__":
