@@ -1,5 +1,8 @@
 """The camera runs while somebody watches: what listing costs, what idling costs, and how soon the first face comes."""
 
+import contextlib
+import mmap
+import os
 import subprocess
 from collections.abc import Callable
 from math import inf
@@ -10,6 +13,7 @@ import numpy as np
 import pytest
 
 from frrcam import sysfs
+from frrcam.runtime.live import WAITING_GREY
 from frrcam.sources.demo import DemoSource
 from tests.vm.conftest import SIZE
 from tests.vm.machine import (
@@ -39,6 +43,7 @@ FIRST_S = 1.0
 TURNS = 3
 HOGS = 8
 WAIT_S = 20
+WAITING_LUMA = round(WAITING_GREY * 219 / 255 + 16)
 FACE = np.s_[160:260, 270:370]
 """Where the demo's face is."""
 CORNER = np.s_[400:470, 10:100]
@@ -100,6 +105,34 @@ def test_idle_it_rests_and_lets_others_look(frrcam: Frrcam, seen: Seen) -> None:
     assert "Video Capture" in listed
     assert frrcam.until_state("idle", seconds=1) < 1
     assert share < IDLE_CPU
+
+
+def test_of_a_call_that_is_over_no_picture_is_left(frrcam: Frrcam, camera: Camera, seen: Seen) -> None:
+    """Whoever may open the device may map its buffers."""
+    after = corners()
+    with meeting(frrcam):
+        during = corners()
+    seen(f"in the corner of each buffer during a call {during}, after it {after}; the placeholder has {WAITING_LUMA}")
+    given = camera.gives[CORNER].mean() * 219 / 255 + 16
+    assert all(abs(corner - given) < 5 for corner in during)
+    assert all(abs(corner - WAITING_LUMA) <= 1 for corner in after)
+
+
+def corners() -> list[float]:
+    """The mean luma of the corner of every picture that lies in the module's buffers."""
+    length = -(-SIZE[0] * SIZE[1] * 3 // 2 // mmap.PAGESIZE) * mmap.PAGESIZE
+    found = []
+    descriptor = os.open(CAMERA, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with contextlib.suppress(OSError):  # EINVAL behind the last one
+            while True:
+                offset = len(found) * length
+                with mmap.mmap(descriptor, length, mmap.MAP_SHARED, mmap.PROT_READ, offset=offset) as memory:
+                    luma = np.frombuffer(bytes(memory), np.uint8, SIZE[0] * SIZE[1]).reshape(SIZE[::-1])
+                found.append(round(float(luma[CORNER].mean()), 1))
+    finally:
+        os.close(descriptor)
+    return found
 
 
 def test_the_first_face_comes_at_once(frrcam: Frrcam, camera: Camera, seen: Seen) -> None:
