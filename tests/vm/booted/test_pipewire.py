@@ -196,6 +196,24 @@ def test_pipewire_goes_and_comes_back(machine: Machine, session: User, moving_cl
     assert frrcam.process.poll() is None
 
 
+def test_as_a_locked_in_service(machine: Machine, session: User, moving_clip: Path, seen: Seen) -> None:
+    machine.play(moving_clip)
+    begin(session)
+    settings = session.home / ".config/frrcam/config.toml"
+    before = settings.read_text()
+    settings.write_text(before + '[output]\noutput = "pipewire"\n')
+    try:
+        session.frrcam("service", "install")
+        came = until("the node is there", lambda: "FRR Camera" in nodes(session), 60)
+        read = session.ask(*READ, "target-object=frrcam", "num-buffers=5", "!", "fakesink")
+    finally:
+        settings.write_text(before)
+        session.frrcam("service", "remove")
+    seen(f"listed {came:.1f} s after `service install`; 5 pictures: exit {read.returncode} {read.stderr.strip()[:200]}")
+    assert read.returncode == 0
+    assert "FRR Camera" not in nodes(session)
+
+
 def test_without_pipewire_it_is_one_line(machine: Machine, session: User, moving_clip: Path, seen: Seen) -> None:
     machine.play(moving_clip)
     session.ask("systemctl", "--user", "stop", "wireplumber", "pipewire.socket", "pipewire")
