@@ -139,7 +139,7 @@ class PipeWireStream(Closing):
             self._stream = self._library.pw_stream_new_simple(
                 self._library.pw_thread_loop_get_loop(self._loop),
                 b"frrcam",
-                self._library.pw_properties_new_string(json.dumps(properties).encode()),
+                self._library.pw_properties_new_string(json.dumps(properties, ensure_ascii=False).encode()),
                 ctypes.byref(self._events),
                 None,
             )
