@@ -97,7 +97,7 @@ def test_a_session_that_was_there_before_finds_it(
     until("time has passed", lambda: monotonic() - began > QUIET_S, QUIET_S + 5)
     events = monitor.said.count(" change ")
     name = str(nodes(session)[listed(session) or ""]["node.name"])
-    read = session.ask(*READ, f"target-object={name}", "num-buffers=8", "!", "fakesink")
+    read = session.ask(*READ, f"target-object={name}", "num-buffers=8", "!", "video/x-raw", "!", "fakesink")
     seen(f"8 pictures of {name}: exit {read.returncode} {read.stderr.strip()[:200]}")
     frrcam.process.terminate()
     went = until("the node is gone", lambda: not listed(session), 20)
@@ -205,7 +205,7 @@ def test_as_a_locked_in_service(machine: Machine, session: User, moving_clip: Pa
     try:
         session.frrcam("service", "install")
         came = until("the node is there", lambda: "FRR Camera" in nodes(session), 60)
-        read = session.ask(*READ, "target-object=frrcam", "num-buffers=5", "!", "fakesink")
+        read = session.ask(*READ, "target-object=frrcam", "num-buffers=5", "!", "video/x-raw", "!", "fakesink")
     finally:
         settings.write_text(before)
         session.frrcam("service", "remove")
