@@ -1,6 +1,7 @@
 """A program in a sandbox, which asks the portal for a camera; and the desktop's part of it, the user who says yes.
 
-Run by Debian's own Python, which has D-Bus: portal_client.py FILE COUNT writes so many pictures (I420).
+Run by Debian's own Python, which has D-Bus. portal_client.py: the user; portal_client.py FILE COUNT: the program, which
+writes so many pictures (I420).
 """
 
 import subprocess
@@ -26,7 +27,7 @@ class User(dbus.service.Object):
 
 
 def play_user() -> None:
-    """A process of its own, for the portal calls it while the program waits for the portal."""
+    """Until killed."""
     bus = dbus.SessionBus()
     name = dbus.service.BusName("org.freedesktop.impl.portal.desktop.played", bus)
     User(name, OBJECT)
@@ -56,20 +57,9 @@ def read(place: str, count: str) -> None:
     subprocess.run([*play, "!", wire, "!", "filesink", f"location={place}"], pass_fds=[remote], timeout=60, check=True)
 
 
-def main(*arguments: str) -> None:
-    dbus.mainloop.glib.DBusGMainLoop(set_as_default=True)
-    if not arguments:
-        play_user()
-        return
-    user = subprocess.Popen([sys.executable, __file__], stdout=subprocess.PIPE, text=True)
-    assert user.stdout
-    user.stdout.readline()
-    try:
-        read(*arguments)
-    finally:
-        user.kill()
-        print(user.stdout.read().strip(), flush=True)
-
-
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    dbus.mainloop.glib.DBusGMainLoop(set_as_default=True)
+    if sys.argv[1:]:
+        read(*sys.argv[1:])
+    else:
+        play_user()
