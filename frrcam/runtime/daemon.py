@@ -288,16 +288,13 @@ class Daemon:
         if self._stopping:
             return "stopping"
         active = self.notices.active
-        for key, state in (
-            ("camera", "no camera"),
-            ("sink", "no output"),
-            ("engine", "plain"),
-            ("enhancement", "plain"),
-        ):
+        for key, state in (("camera", "no camera"), ("sink", "no output")):
             if key in active:
                 return state
-        if self._idle:
+        if self._idle:  # whatever was wrong with the networks shows with the next frame, not before
             return "idle"
+        if active & {"engine", "enhancement"}:
+            return "plain"
         return "running" if self.live.engine else "starting"
 
 

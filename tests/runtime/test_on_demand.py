@@ -108,6 +108,22 @@ def test_the_camera_goes_on_for_the_grace_time_and_then_off():
     assert rig.said.lines == []
 
 
+def test_what_hung_in_the_last_call_does_not_hide_that_it_idles():
+    """Nothing is tried while nobody watches, so nothing could take it back."""
+    source = ScriptedSource(always(OLD))
+    rig = Rig(source, watched=True)
+
+    def on_picture(count: int) -> None:
+        rig.consumers.readers = count < 3
+        rig.clock.sleep(STEP_S)
+        rig.said.notices.raise_("enhancement", "enhancement has not answered for 1 s")
+        assert rig.daemon.status().state == "plain"
+
+    rig.on_picture, rig.on_idle = on_picture, lambda turn: rig.stop_at(4)(turn) if not rig.consumers.readers else None
+    rig.run()
+    assert rig.states[-1] == "idle"
+
+
 def test_who_comes_back_in_time_finds_the_camera_running():
     source = ScriptedSource(always(OLD))
     rig = Rig(source, watched=True)
