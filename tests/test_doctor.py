@@ -13,8 +13,6 @@ from frrcam.doctor.linux import SECURE_BOOT, SETUP
 from frrcam.errors import ControlError, ModelCorrupt, ModelNotFound, SinkNotFound
 from frrcam.restore.models import Kind, Manifest, ModelEntry
 from frrcam.service import ServiceStatus
-from frrcam.setup import files
-from frrcam.setup.command import UDEV
 from frrcam.v4l2 import Capability, System
 from tests.fakes_v4l2 import Hardware
 
@@ -237,13 +235,8 @@ def with_pipewire(ward: Ward) -> None:
     ward.hardware.write("/run/user/1000/pipewire-0", "")
 
 
-def set_up_with_pipewire(ward: Ward) -> None:
-    with_pipewire(ward)
-    ward.hardware.write(UDEV, files.template("60-frrcam.rules"))
-
-
 def without_its_library(ward: Ward) -> None:
-    set_up_with_pipewire(ward)
+    with_pipewire(ward)
     ward.has_pipewire = False
 
 
@@ -304,9 +297,8 @@ def elsewhere(ward: Ward) -> None:
         (old_python, "Python", "bad", "3.10.4 is too old", "3.11"),
         (missing_package, "av", "bad", "not installed", "pip install av"),
         (two_wheels, "onnxruntime", "warn", "overwrite each other", "pip uninstall onnxruntime onnxruntime-gpu"),
-        (with_pipewire, "PipeWire", "info", "is not told when FRR Camera gives pictures", SETUP),
-        (set_up_with_pipewire, "PipeWire", "ok", "start --output pipewire is a camera there", ""),
-        (without_its_library, "PipeWire", "ok", "cannot be used: PipeWire is not installed; run: sudo apt", ""),
+        (with_pipewire, "PipeWire", "info", "for that one, frrcam start --output pipewire", ""),
+        (without_its_library, "PipeWire", "info", "cannot be used: PipeWire is not installed; run: sudo apt", ""),
         (no_service, "service", "info", "frrcam service install starts it", ""),
         (failed_service, "service", "bad", "failed (exit-code); starts at login; restarted 5", "frrcam service logs"),
         (stopped_service, "service", "warn", "does not run: inactive", "frrcam service install"),

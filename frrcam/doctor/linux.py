@@ -7,7 +7,6 @@ from frrcam import sysfs
 from frrcam.devices import LABEL, VirtualCamera, list_virtual_cameras
 from frrcam.doctor.finding import Finding, Probes
 from frrcam.errors import ControlError, SinkNotFound
-from frrcam.setup.command import UDEV
 from frrcam.setup.module import KEYS
 from frrcam.v4l2 import System
 
@@ -102,16 +101,13 @@ def pipewire(probes: Probes) -> Iterator[Finding]:
     if not (folder and system.path(f"{folder}/pipewire-0").exists()):
         yield Finding("PipeWire", "info", "does not run in this session: programs open cameras themselves")
         return
+    detail = "runs; a browser that takes its cameras from it may be unable to read v4l2loopback's: for that one,"
     try:
         probes.pipewire()
-        itself = "; frrcam start --output pipewire is a camera there without v4l2loopback"
     except SinkNotFound as error:
-        itself = f"; --output pipewire cannot be used: {error}"
-    if "/uevent" in (system.read(UDEV) or ""):
-        yield Finding("PipeWire", "ok", f"runs, and is told when {LABEL} gives pictures{itself}")
+        yield Finding("PipeWire", "info", f"{detail} --output pipewire, which cannot be used: {error}")
     else:
-        detail = f"runs, and is not told when {LABEL} gives pictures, so that browsers may not list it{itself}"
-        yield Finding("PipeWire", "info", detail, SETUP)
+        yield Finding("PipeWire", "info", f"{detail} frrcam start --output pipewire")
 
 
 def user_service(probes: Probes) -> Iterator[Finding]:

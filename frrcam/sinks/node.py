@@ -61,8 +61,8 @@ class VideoNode:
         return None
 
     def announce(self) -> None:
-        """Tells udev that the node's abilities have changed, as the kernel does not: WirePlumber, which looks when it
-        starts and then waits for udev, lists it from now on, or no longer. Where `frrcam setup` has let us.
+        """Tells udev that the node's abilities have changed, as the kernel does not: what lists cameras by udev (SDL,
+        WirePlumber) lists it from now on, or no longer. Where `frrcam setup` has let us.
         """
         with contextlib.suppress(OSError):
             device = os.fstat(self._descriptor).st_rdev
