@@ -16,13 +16,16 @@ from train import (
     architecture,
     checkpoint,
     degradations,
+    detail_fit,
     fit,
     launch,
     light_fit,
     losses,
     masks,
     measuring,
+    part,
     progress,
+    tone,
 )
 from train.arguments import Given, chosen, options
 from train.data import load_faces
@@ -50,6 +53,7 @@ def fit_command(
     out: Annotated[Path | None, typer.Option(help="Folder of this training; RUNS/default if not given.")] = None,
     begin: Annotated[Path | None, typer.Option(help="Checkpoint to start from if OUT has none.")] = None,
     light: Annotated[Path | None, typer.Option(help="What `light` left, for a network that begins anew.")] = None,
+    detail: Annotated[Path | None, typer.Option(help="What `detail` left, likewise.")] = None,
     phases: Annotated[
         str, typer.Option(help="SIZE:BATCH:IMAGES,... in order; a batch is that of all processes together.")
     ] = "96:16:64000,176:8:32000,336:4:8000",
@@ -67,29 +71,50 @@ def fit_command(
     settings = Settings(planned, weights=weights, **chosen(Settings, given))
     shape = {"width": width, "depth": depth, "stem_stride": stem_stride}
     mobilefacenet = models / "mobilefacenet.onnx" if models else Path(data) / MOBILEFACENET
-    places = Places(data, runs / "cache", out or runs / "default", mobilefacenet, begin, light)
+    places = Places(data, runs / "cache", out or runs / "default", mobilefacenet, begin, light, detail)
     launch.train(shape, settings, Machine(**chosen(Machine, given)), places)
+
+
+Part = Annotated[Path, typer.Argument(help="File of this training: taken up if it is there.")]
 
 
 @app.command("light")
 def light_command(
-    out: Annotated[Path, typer.Argument(help="File of this training: taken up if it is there.")],
+    out: Part,
     data: Data = DATA,
     runs: Runs = RUNS,
     images: Annotated[int, typer.Option(min=1, help="Faces to see.")] = light_fit.SETTINGS.images,
     threads: Threads = 1,
 ) -> None:
     """Train the light network alone, for `fit --light`: exposure and colour, at hundreds of faces a second."""
+    train_part(light_fit.COURSE, out, data, runs, images, threads)
+
+
+@app.command("detail")
+def detail_command(
+    out: Part,
+    data: Data = DATA,
+    runs: Runs = RUNS,
+    images: Annotated[int, typer.Option(min=1, help="Faces to see.")] = detail_fit.SETTINGS.images,
+    threads: Threads = 1,
+) -> None:
+    """Train the detail's gates alone, for `fit --detail`: how much of what is fine is noise."""
+    train_part(detail_fit.COURSE, out, data, runs, images, threads)
+
+
+def train_part(course: part.Course, out: Path, data: Path, runs: Path, images: int, threads: int) -> None:
+    """Train a part alone, or go on where `out` stopped."""
     torch.set_num_threads(threads)
-    phase = replace(light_fit.SETTINGS.phases[0], images=images)
-    settings = replace(light_fit.SETTINGS, phases=(phase,))
+    phase = replace(course.settings.phases[0], images=images)
+    settings = replace(course.settings, phases=(phase,))
     torch.manual_seed(settings.seed)
-    training = light_fit.LightTraining()
+    training = part.PartTraining(course)
     if out.exists():
-        training.take(light_fit.read(out))
-    faces = load_faces(data, runs / "cache", 192)
+        training.take(part.read(out, course.name))
+    faces = load_faces(data, runs / "cache", 192 if phase.size <= 192 else 336)
+    faces = replace(faces, lesson=tone.even_lesson(faces))
     with progress.shown() as (report, advance), launch.asked_to_stop() as stopped:
-        light_fit.fit_light(training, faces, settings, out, report, advance=advance, stopped=stopped)
+        part.fit_part(training, faces, settings, out, report, advance=advance, stopped=stopped)
 
 
 @app.command("masks")

@@ -54,12 +54,16 @@ def canvas_size(size: int) -> int:
 
 @dataclass(frozen=True)
 class Faces:
-    """Aligned canvases (M×C×C×3 RGB uint8, memory-mapped), the crop size inside them, and their keys."""
+    """Aligned canvases (M×C×C×3 RGB uint8, memory-mapped), the crop size inside them, and their keys.
+
+    lesson: positions to train on, one for each time in a round; each training face once if not given.
+    """
 
     canvases: NDArray[np.uint8]
     size: int
     keys: tuple[str, ...]
     masks: NDArray[np.uint8] | None = None
+    lesson: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -23,35 +23,42 @@ HALF_TOLERANCE = 2e-2
 
 
 class Deployed(nn.Module):
-    """The network with its space-to-depth folded into the first convolution.
+    """The network with its space-to-depth folded into the convolutions behind it, the stem's and the detail's first.
 
     A k×k convolution behind a space-to-depth of s is a strided convolution of ks×ks, weight for weight; ONNX Runtime
     runs that one node in int8, where the six nodes of PyTorch's pixel_unshuffle would stay in float.
-    half: convolutions in float16, for GPUs; the light network, the picture's statistics, the global view
-    and the last sum stay float32.
+    half: convolutions in float16, for GPUs; the light network, the picture's statistics, the global view,
+    the detail's profile and the last sum stay float32.
     """
 
     def __init__(self, network: FRRNet, *, half: bool = False) -> None:
         super().__init__()
-        stride = network.stem_stride
-        stem = cast(nn.Conv2d, network.stem[0])
-        outputs = stem.out_channels
-        folded = nn.Conv2d(3, outputs, 3 * stride, stride, stride)
-        weight = stem.weight.detach().view(outputs, 3, stride, stride, 3, 3)
-        folded.weight = nn.Parameter(weight.permute(0, 1, 4, 2, 5, 3).reshape(folded.weight.shape).contiguous())
-        folded.bias = nn.Parameter(cast(Tensor, stem.bias).detach().clone())
         self.network = copy.deepcopy(network)
         self.network.unshuffle = nn.Identity()
-        self.network.stem[0] = folded
+        self.network.stem[0] = folded(cast(nn.Conv2d, network.stem[0]), network.stem_stride)
+        if self.network.detail is not None:
+            self.network.detail.analyse = folded(self.network.detail.analyse, network.stem_stride)
         if half:
             self.network.half()
             self.network.view.float()
             self.network.light.float()
+            if self.network.detail is not None:
+                self.network.detail.profile.float()
         self.eval().requires_grad_(False)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         outputs: tuple[Tensor, Tensor, Tensor] = self.network(image)
         return outputs
+
+
+def folded(convolution: nn.Conv2d, stride: int) -> nn.Conv2d:
+    """The same 3×3 convolution on the picture itself, of which it took the space-to-depth by `stride`."""
+    outputs = convolution.out_channels
+    strided = nn.Conv2d(3, outputs, 3 * stride, stride, stride)
+    weight = convolution.weight.detach().view(outputs, 3, stride, stride, 3, 3)
+    strided.weight = nn.Parameter(weight.permute(0, 1, 4, 2, 5, 3).reshape(strided.weight.shape).contiguous())
+    strided.bias = nn.Parameter(cast(Tensor, convolution.bias).detach().clone())
+    return strided
 
 
 def session(path: Path, threads: int = 2) -> onnxruntime.InferenceSession:

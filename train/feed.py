@@ -109,7 +109,8 @@ class Feed:
             own = share.stop - share.start
             return cut(self.stream.take(own), np.arange(own), phase.size, self.settings, seen, share, phase.batch)
         source = self.source(phase.size)
-        chosen = shuffled(source.indices(training=True), self.settings.seed, seen, phase.batch)[share]
+        lesson = source.indices(training=True) if source.lesson is None else source.lesson
+        chosen = shuffled(lesson, self.settings.seed, seen, phase.batch)[share]
         return cut(source, chosen, phase.size, self.settings, seen, share, phase.batch)
 
     def batches(self, seen: int) -> Iterator[tuple[Tensor, losses.Truth]]:

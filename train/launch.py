@@ -4,16 +4,17 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from train import checkpoint, fit, light_fit, masks, progress, shards
+from train import checkpoint, fit, masks, part, progress, shards, tone
 from train.data import Faces, load_faces
 from train.distributed import World, joined
 from train.features import feature_network
+from train.model import FRRNet
 from train.settings import Settings
 from train.stream import Stream, held_out_faces
 
@@ -45,8 +46,8 @@ class Machine:
 class Places:
     """Where a training reads and writes.
 
-    data: a folder of shards or their address. begin: a checkpoint, taken if `out` has none. light: what the command
-    `light` left, for a network that begins anew.
+    data: a folder of shards or their address. begin: a checkpoint, taken if `out` has none. light, detail: what the
+    commands of those names left, for a network that begins anew.
     """
 
     data: str
@@ -55,6 +56,7 @@ class Places:
     mobilefacenet: Path
     begin: Path | None = None
     light: Path | None = None
+    detail: Path | None = None
 
 
 def train(shape: dict[str, Any], settings: Settings, machine: Machine, places: Places) -> checkpoint.State:
@@ -86,6 +88,8 @@ def train(shape: dict[str, Any], settings: Settings, machine: Machine, places: P
             label = labeller(places, world)
         else:
             faces = world.in_turn(lambda: {side: load_faces(places.data, places.cache, side) for side in sides})
+            if settings.even_tones:
+                faces = {side: replace(found, lesson=tone.even_lesson(found)) for side, found in faces.items()}
         return fit.fit(
             state,
             faces,
@@ -110,9 +114,22 @@ def beginning(shape: dict[str, Any], settings: Settings, places: Places) -> chec
         return checkpoint.read(places.begin)
     torch.manual_seed(settings.seed)
     network = checkpoint.build(shape)
-    if places.light is not None:
-        network.light.load_state_dict(light_fit.read(places.light)["average"])
+    for name, path in (("light", places.light), ("detail", places.detail)):
+        if path is not None:
+            take_part(network, name, path)
     return checkpoint.contents(checkpoint.start(network, settings.rate))
+
+
+def take_part(network: FRRNet, name: str, path: Path) -> None:
+    """Put what `python -m train NAME` left into the network; ValueError if it does not fit there."""
+    own = getattr(network, name)
+    content = part.read(path, name)["average"]
+    if own is None:
+        raise ValueError(f"--{name}: a network of stem stride {network.stem_stride} has no such part")
+    fits = {key: value.shape for key, value in own.state_dict().items()} == {k: v.shape for k, v in content.items()}
+    if not fits:
+        raise ValueError(f"--{name}: {path} was trained for another width or stem stride")
+    own.load_state_dict(content)
 
 
 def streamed(

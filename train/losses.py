@@ -65,13 +65,13 @@ def coarse(target: Tensor, restored: Tensor, cell: int = 16) -> Tensor:
     return functional.l1_loss(functional.avg_pool2d(restored, cell), functional.avg_pool2d(target, cell))
 
 
-def detail(target: Tensor, restored: Tensor, cell: int = 5) -> Tensor:
+def fine(target: Tensor, restored: Tensor, cell: int = 5) -> Tensor:
     """L1 between what is finer than `cell` pixels (odd): noise, blocks and edges, drowned out by colour otherwise."""
 
-    def fine(image: Tensor) -> Tensor:
+    def high(image: Tensor) -> Tensor:
         return image - functional.avg_pool2d(image, cell, 1, cell // 2, count_include_pad=False)
 
-    return functional.l1_loss(fine(restored), fine(target))
+    return functional.l1_loss(high(restored), high(target))
 
 
 def dissimilarity(target: Tensor, restored: Tensor) -> Tensor:
@@ -107,7 +107,7 @@ class Weights:
     """Weight of ln(MSE) (paper: none)."""
     coarse: float = 0.5
     """Weight of the L1 between 16x16 averages (paper: none)."""
-    detail: float = 4.0
+    fine: float = 4.0
     """Weight of the L1 between what is finer than 5x5 (paper: none)."""
     ssim: float = 0.0
     """Weight of 1 - SSIM (paper: none)."""
@@ -144,7 +144,7 @@ def total(
         "classifier": functional.binary_cross_entropy_with_logits(distortion, truth.labels),
         "log_error": log_error(truth.image, restored),
         "coarse": coarse(truth.image, restored),
-        "detail": detail(truth.image, restored),
+        "fine": fine(truth.image, restored),
     }
     if truth.mask is not None:
         terms["dice"] = dice(truth.mask, mask.sigmoid()) + functional.binary_cross_entropy_with_logits(mask, truth.mask)

@@ -3,7 +3,8 @@
 Beside the paper: a stem stride (space-to-depth before the first convolution, depth-to-space after the last); a light
 network (`train.light`) that goes first, since exposure and colour cast are the largest error; and a global view, which
 pools the last features and the picture itself into one embedding: it feeds the classifier and joins the bottleneck.
-It stands in for the paper's VGGFace features, which are not to be had and would not fit a webcam's time.
+It stands in for the paper's VGGFace features, which are not to be had and would not fit a webcam's time. Behind a stem,
+also a branch of the picture's own detail (`train.detail`), which the features steer and could not carry.
 ReLU alone, no normalisation: what ONNX Runtime fuses into an int8 convolution.
 """
 
@@ -14,6 +15,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from train.detail import Detail
 from train.light import Light, pooled
 
 SURE = (0.5, 0.9)
@@ -159,6 +161,7 @@ class FRRNet(nn.Module):
         if layout.outer:
             self.stem.extend((*Convolution(outer, outer), nn.Conv2d(outer, channels[0], 1), nn.ReLU()))
             self.last.extend((nn.Conv2d(channels[0], outer, 1), nn.ReLU(), *Convolution(outer, outer)))
+        self.detail = Detail(stem_stride, outer) if stem_stride > 1 else None
         self.residual = nn.Conv2d(outer, 3 * stem_stride**2, 3, padding=1)
         self.mask = nn.Conv2d(outer, stem_stride**2, 3, padding=1)
         self.shuffle = nn.PixelShuffle(stem_stride)
@@ -214,10 +217,15 @@ class FRRNet(nn.Module):
             raise ValueError(f"a crop must be square, its side a multiple of {self.multiple}, not {side}")
         lit = self.light(image)
         mean, deviation = statistics(lit)
-        *finer, features = self.encode(((lit - mean) / deviation).to(self.residual.weight.dtype))
+        precision = self.residual.weight.dtype
+        *finer, features = self.encode(((lit - mean) / deviation).to(precision))
         embedding = self.view(features, image, *statistics(image))
         features = self.generate(features + self.view.join(embedding).to(features)[:, :, None, None], finer)
-        residual = self.shuffle(self.residual(features)).float()
+        residual = self.residual(features)
+        if self.detail is not None:
+            # what can be shown: its 256 levels are then int8's own, and the sum below keeps the exact picture
+            residual = residual + self.detail(self.unshuffle(lit.clamp(0, 1).to(precision)), features)
+        residual = self.shuffle(residual).float()
         mask = self.shuffle(self.mask(features)).float()
         return lit - image + residual, mask, self.view.classifier(embedding).float()
 

@@ -1,7 +1,8 @@
 """Static int8 (QDQ, U8S8, per channel) of an exported file, calibrated on degraded faces.
 
-Only the trunk's convolutions and what lies between them are quantised. The light network, the picture's normalisation,
-the global view and the clip stay in float32, so that the step of int8 falls on the residual alone, not on the picture.
+Only the trunk's and the detail's convolutions and what lies between them are quantised. The light network, the
+picture's normalisation, the global view and the clip stay in float32, so that the step of int8 falls on the residual
+alone, not on the picture.
 """
 
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from frrcam.restore import contract
 from train.export import LIGHT
 from train.files import replace
 
-QUANTISED = ["Conv", "Relu", "Concat", "Add", "DepthToSpace"]
+QUANTISED = ["Conv", "Relu", "Concat", "Add", "Mul", "Clip", "DepthToSpace"]
 
 
 class Pictures(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime carries no types
@@ -39,27 +40,29 @@ class Pictures(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime carr
 def float_nodes(model: onnx.ModelProto) -> list[str]:
     """Nodes to leave in float32: the light network, and what is outside the trunk's feature maps (view, output sum).
 
-    An Add is a feature map's own where both its inputs descend from a convolution and some convolution follows.
+    A sum, product, clip or concatenation is a feature map's own where some convolution follows, and a sum also where it
+    is of two convolutions.
     """
     graph = model.graph
+    kinds = {name: node.op_type for node in graph.node for name in node.output}
     consumers: dict[str, list[onnx.NodeProto]] = {}
     for node in graph.node:
         for name in node.input:
             consumers.setdefault(name, []).append(node)
 
     def leads_to_convolution(name: str) -> bool:
-        passing = {"Relu", "Add", "Concat", "DepthToSpace"}
+        passing = {"Relu", "Add", "Mul", "Clip", "Concat", "DepthToSpace"}
         return any(
             node.op_type == "Conv" or (node.op_type in passing and leads_to_convolution(node.output[0]))
             for node in consumers.get(name, [])
         )
 
-    return [
-        node.name
-        for node in graph.node
-        if node.name.startswith(LIGHT)
-        or (node.op_type in ("Add", "Concat") and not leads_to_convolution(node.output[0]))
-    ]
+    def feature_map(node: onnx.NodeProto) -> bool:
+        if node.op_type == "Add" and all(kinds.get(name) == "Conv" for name in node.input):
+            return True
+        return node.op_type not in ("Add", "Mul", "Clip", "Concat") or leads_to_convolution(node.output[0])
+
+    return [node.name for node in graph.node if node.name.startswith(LIGHT) or not feature_map(node)]
 
 
 def quantise(

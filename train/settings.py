@@ -55,6 +55,8 @@ class Settings:
     degradation: Degradation = WEBCAM
     gentle: float = 0.2
     """Share of batches with slight faults only (`degrade.GENTLE`)."""
+    even_tones: bool = True
+    """Show faces of rare skin tones more often, so that each tone is seen alike; a stream takes them as they come."""
     jitter: Jitter = field(default_factory=Jitter)
     checkpoint_seconds: float = 120
     """Write the checkpoint this often."""

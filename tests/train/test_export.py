@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -11,7 +12,7 @@ from train import evaluate
 from train.data import Faces
 from train.export import TOLERANCE, Deployed, accept, compare, export, session
 from train.model import FRRNet
-from train.quantise import quantise
+from train.quantise import float_nodes, quantise
 
 pytestmark = [
     pytest.mark.train,
@@ -25,6 +26,9 @@ def network(stem_stride: int = 4) -> FRRNet:
     # a new network answers with its input; this one must do something that a test can see
     torch.nn.init.normal_(small.light.affine.weight, std=0.05)
     torch.nn.init.normal_(small.residual.weight, std=0.05)
+    if small.detail is not None:
+        torch.nn.init.normal_(small.detail.gate.weight, std=0.05)
+        torch.nn.init.constant_(small.detail.profile[-1].bias, -0.3)
     return small.requires_grad_(False)
 
 
@@ -83,6 +87,25 @@ def test_int8_keeps_the_contract_and_stays_near(exported: Path, tmp_path: Path) 
     check_contract(path, 64)
     wanted, found = (session(p).run(["restored"], {contract.INPUT: pictures[:2]})[0] for p in (exported, path))
     assert np.abs(wanted - found).mean() < 0.01
+
+
+def test_the_details_branch_runs_in_int8_and_its_profile_does_not(exported: Path, tmp_path: Path) -> None:
+    kept = float_nodes(onnx.load(str(exported)))
+    path = tmp_path / "int8.onnx"
+    quantise(exported, path, np.random.default_rng(0).random((4, 3, 64, 64), np.float32))
+    graph = onnx.load(str(path)).graph
+    quantised = {node.input[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    products = [node for node in graph.node if node.op_type == "Mul" and node.name not in kept]
+    assert len(products) == 1
+    makers = {name: node.op_type for node in graph.node for name in node.output}
+    assert [makers[name] for name in products[0].input] == ["DequantizeLinear", "DequantizeLinear"]
+    assert quantised
+    # the picture that the restored one is made of is the exact one
+    restored = next(node for node in graph.node if contract.OUTPUTS[0] in node.output)
+    assert restored.op_type == "Clip"
+    subtractions = [node for node in graph.node if node.op_type == "Sub" and contract.INPUT in node.input]
+    assert subtractions
+    assert all(makers.get(name) != "DequantizeLinear" for node in subtractions for name in node.input)
 
 
 def test_another_network_differs(exported: Path) -> None:

@@ -330,9 +330,11 @@ def test_two_processes_end_with_the_weights_of_one(tmp_path: Path) -> None:
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     two = fit_by_command(tmp_path, *launcher, out="two")
     assert one.images == two.images == 64
-    # not to the bit: two halves of a gradient are summed in another order than one batch's
+    # not to the bit: two halves of a gradient are summed in another order than one batch's, and where a gradient is all
+    # but zero, that settles its sign, by which Adam moves that weight
     for a, b in zip(one.network.parameters(), two.network.parameters(), strict=True):
-        assert torch.allclose(a, b, rtol=0, atol=1e-5)
+        assert (a - b).abs().mean() < 1e-6
+        assert (a - b).abs().max() < 1e-3
     rows = [(tmp_path / out / "validation.csv").read_text().splitlines() for out in ("one", "two")]
     # the head and one row for every validation: the second process writes nothing
     assert len(rows[0]) == len(rows[1]) == 3

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.train.test_fit import faces
-from train import light_fit
+from train import light_fit, part
 from train.light import GRID, VIEW, Light, pooled, pooling_matrix, relight, widening_matrix
 from train.settings import Phase, Settings
 
@@ -74,20 +74,20 @@ def settings(images: int) -> Settings:
 
 def test_training_lowers_the_loss_and_resumes_to_the_same_result(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    whole, parts = light_fit.LightTraining(), light_fit.LightTraining()
+    whole, parts = part.PartTraining(light_fit.COURSE), part.PartTraining(light_fit.COURSE)
     parts.take(whole.contents())
     lines: list[str] = []
-    light_fit.fit_light(whole, faces(), settings(320), tmp_path / "whole.pt", lines.append)
+    part.fit_part(whole, faces(), settings(320), tmp_path / "whole.pt", lines.append)
     losses = [float(line.split("loss ")[1].split(",")[0]) for line in lines]
     assert len(losses) == 2
     assert losses[1] < losses[0]
 
     polls = iter([False] * 9 + [True])
-    light_fit.fit_light(parts, faces(), settings(320), tmp_path / "light.pt", lines.append, stopped=lambda: next(polls))
+    part.fit_part(parts, faces(), settings(320), tmp_path / "light.pt", lines.append, stopped=lambda: next(polls))
     assert parts.images == 72
-    resumed = light_fit.LightTraining()
-    resumed.take(light_fit.read(tmp_path / "light.pt"))
-    light_fit.fit_light(resumed, faces(), settings(320), tmp_path / "light.pt", lines.append)
+    resumed = part.PartTraining(light_fit.COURSE)
+    resumed.take(part.read(tmp_path / "light.pt", "light"))
+    part.fit_part(resumed, faces(), settings(320), tmp_path / "light.pt", lines.append)
     for one, other in zip(whole.average.parameters(), resumed.average.parameters(), strict=True):
         np.testing.assert_array_equal(one.detach().numpy(), other.detach().numpy())
 
@@ -97,4 +97,4 @@ def test_what_is_no_light_network_is_named(tmp_path: Path) -> None:
     torch.save({"average": {}}, tmp_path / "y.pt")
     for name in ("x.pt", "y.pt"):
         with pytest.raises(ValueError, match=f"{name} holds no light network"):
-            light_fit.read(tmp_path / name)
+            part.read(tmp_path / name, "light")

@@ -122,13 +122,13 @@ def test_coarse_sees_the_mean_of_a_cell_alone() -> None:
     assert float(losses.coarse(zero, zero + 0.3)) == pytest.approx(0.3)
 
 
-def test_detail_does_not_see_a_shift_in_colour() -> None:
+def test_fine_does_not_see_a_shift_in_colour() -> None:
     zero = torch.zeros(1, 3, 16, 16)
-    assert float(losses.detail(zero, zero + 0.3)) == pytest.approx(0, abs=1e-6)
+    assert float(losses.fine(zero, zero + 0.3)) == pytest.approx(0, abs=1e-6)
     spot = zero.clone()
     spot[0, 0, 8, 8] = 1
     # the spot less its share of a 5×5 cell, and that share in the 24 places around it
-    assert float(losses.detail(zero, spot)) == pytest.approx((24 / 25 + 24 / 25) / zero.numel(), rel=1e-4)
+    assert float(losses.fine(zero, spot)) == pytest.approx((24 / 25 + 24 / 25) / zero.numel(), rel=1e-4)
 
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -143,7 +143,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
         losses.log_error,
         losses.dice,
         lambda a, b: losses.coarse(a, b, cell=2),
-        lambda a, b: losses.detail(a, b, cell=3),
+        lambda a, b: losses.fine(a, b, cell=3),
         lambda a, b: losses.perceptual([a], [b]),
         lambda a, b: losses.style([a], [b]),
     ],
@@ -184,7 +184,7 @@ def test_the_papers_weights() -> None:
     paper = losses.PAPER
     assert (paper.reconstruction, paper.angular, paper.perceptual) == (1, 1, 0.04)
     assert (paper.style, paper.dice) == (4e-5, 1)
-    assert (paper.log_error, paper.coarse, paper.detail) == (0, 0, 0)
+    assert (paper.log_error, paper.coarse, paper.fine) == (0, 0, 0)
 
 
 def test_features_are_not_run_for_nothing() -> None:
@@ -212,7 +212,7 @@ def test_total_is_the_weighted_sum_of_its_terms() -> None:
     outputs = (torch.rand(2, 3, 32, 32), torch.zeros(2, 1, 32, 32), torch.zeros(2, 3))
     weights = losses.Weights()
     loss, terms = losses.total(outputs, truth, weights)
-    assert set(terms) == {"reconstruction", "angular", "classifier", "log_error", "coarse", "detail", "dice"}
+    assert set(terms) == {"reconstruction", "angular", "classifier", "log_error", "coarse", "fine", "dice"}
     assert float(loss) == pytest.approx(sum(getattr(weights, name) * value for name, value in terms.items()), rel=1e-5)
     weights = losses.Weights(ssim=0.2, identity=0.3)
     assert weights.featured

@@ -16,9 +16,9 @@ from train.__main__ import app
 from train.model import LAYOUTS, FRRNet, level_channels
 
 SHIPPED = Path(__file__).parents[2] / "train" / "checkpoints" / "frrnet-16-2-4.pt"
-IMAGES = 96752
-RESTORED, MASK = (0.613840, 0.191548), (0.016034, 0.020416)
-DISTORTION = (0.820466, 0.996432, 0.858760)
+IMAGES = 112016
+RESTORED, MASK = (0.579691, 0.185832), (0.018985, 0.019920)
+DISTORTION = (0.82546, 0.99925, 0.93024)
 """What the shipped checkpoint has seen, and gave on a fixed picture when it was made."""
 
 
@@ -77,7 +77,12 @@ def test_every_parameter_learns(stem_stride: int) -> None:
     network = FRRNet(width=4, depth=2, stem_stride=stem_stride)
     outputs = network.logits(torch.rand(2, 3, 32, 32))
     torch.autograd.backward(torch.stack([output.square().sum() for output in outputs]).sum())
-    assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []
+    learnt = {name for name, parameter in network.named_parameters() if parameter.grad is not None}
+    assert learnt == {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+    assert {name.split(".")[1] for name, _ in network.named_parameters() if name not in learnt} <= {
+        "analyse",
+        "synthesise",
+    }
 
 
 @pytest.mark.parametrize("stem_stride", LAYOUTS)
@@ -120,7 +125,7 @@ def test_the_shipped_checkpoint_answers_as_it_always_did() -> None:
 def test_the_shipped_checkpoint_can_be_trained_on() -> None:
     state = checkpoint.load(SHIPPED, 1e-3)
     for name, parameter in state.network.named_parameters():
-        if name.startswith("light."):  # it was held, so that its moments are not kept
+        if name.startswith("light.") or not parameter.requires_grad:  # its moments would not fit into 16 MiB
             continue
         assert state.optimiser.state[parameter]["exp_avg"].shape == parameter.shape
 

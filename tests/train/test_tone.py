@@ -5,6 +5,7 @@ import torch
 from skimage.color import lab2rgb
 
 from train import tone
+from train.data import Faces
 
 
 def face(lightness: float, yellow: float) -> torch.Tensor:
@@ -47,3 +48,16 @@ def test_members_of_every_bin() -> None:
         "brown": [2],
         "dark": [1],
     }
+
+
+def test_a_rare_tone_is_shown_as_often_as_the_commonest() -> None:
+    # 64 px faces in one colour each: 30 light, 10 dark
+    tones = [face(66, 16)] * 30 + [face(30, 10)] * 10
+    canvases = torch.stack(tones)[:, :, :1, :1].mul(255).round().byte().permute(0, 2, 3, 1).expand(40, 72, 72, 3)
+    shown = Faces(canvases.numpy(), 64, tuple(f"face-{i}" for i in range(40)))
+    training = shown.indices(training=True)
+    lesson = tone.even_lesson(shown)
+    assert set(lesson) == set(training)
+    dark, light = (lesson >= 30).sum(), (lesson < 30).sum()
+    assert light == (training < 30).sum()
+    assert abs(dark - light) <= (training >= 30).sum() / 2

@@ -1,0 +1,108 @@
+"""One part of the network trained alone, before the whole: the light network, the detail's gates.
+
+Each knows its own small task, learns it at many times the whole's speed, and is a better beginning than none.
+"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from train import checkpoint, progress
+from train.data import Faces
+from train.feed import Feed
+from train.settings import Settings
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a part is trained alone."""
+
+    name: str
+    """Of the part, of the command that trains it, and of the option that takes it into `fit`."""
+    build: Callable[[], nn.Module]
+    settings: Settings
+    weight_decay: float
+    lesson: Callable[[nn.Module, Tensor, Tensor], Tensor]
+    """The loss of the part on degraded pictures and what they should become (N×3×S×S each)."""
+    validate: Callable[[nn.Module, Faces, int], dict[str, float]]
+    """Figures of the part on held-out faces at a side."""
+
+
+class PartTraining:
+    """Everything that a part's training is; saving and loading it loses nothing."""
+
+    def __init__(self, course: Course) -> None:
+        self.course, self.network = course, course.build()
+        self.average = copy.deepcopy(self.network).requires_grad_(False)
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), course.settings.rate, (0.9, 0.98), weight_decay=course.weight_decay
+        )
+        self.step = self.images = 0
+
+    def contents(self) -> dict[str, Any]:
+        parts = {name: getattr(self, name).state_dict() for name in ("network", "average", "optimiser")}
+        return {**parts, "step": self.step, "images": self.images}
+
+    def take(self, content: dict[str, Any]) -> None:
+        """Go on from saved contents."""
+        for name in ("network", "average", "optimiser"):
+            getattr(self, name).load_state_dict(content[name])
+        self.step, self.images = content["step"], content["images"]
+
+    def save(self, path: Path) -> None:
+        checkpoint.write(path, self.contents())
+
+    def learn(self, degraded: Tensor, target: Tensor, settings: Settings) -> float:
+        """One optimiser step on a batch (N×3×S×S each); returns the loss."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = settings.rate_at(self.images)
+        loss = self.course.lesson(self.network, degraded, target)
+        self.optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        if torch.isfinite(nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip)):
+            self.optimiser.step()
+        self.step += 1
+        self.images += len(degraded)
+        checkpoint.follow(self.average, self.network, settings.decay, self.step)
+        return float(loss.detach())
+
+
+def read(path: Path, name: str) -> dict[str, Any]:
+    """What the training of the part `name` saved; FileNotFoundError if nothing, ValueError if it is something else."""
+    content: dict[str, Any] = checkpoint.opened(path, f"holds no {name} network")
+    if not isinstance(content, dict) or not {"network", "average", "optimiser", "step", "images"} <= content.keys():
+        raise ValueError(f"{path} holds no {name} network: make one with `python -m train {name} {path}`")
+    return content
+
+
+def fit_part(
+    training: PartTraining,
+    faces: Faces,
+    settings: Settings,
+    path: Path,
+    report: progress.Report = print,
+    *,
+    advance: progress.Advance = progress.silent,
+    stopped: Callable[[], bool] = lambda: False,
+) -> nn.Module:
+    """Train to the end of the settings' phases, or until `stopped`; the whole training is kept in `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    size = settings.phases[0].size
+    for degraded, truth in Feed({faces.size: faces}, settings).batches(training.images):
+        if stopped():
+            break
+        before = training.images
+        loss = training.learn(degraded, truth.image, settings)
+        advance(settings.progress(training.images), f"{training.images} of {settings.images} images")
+        if training.images // settings.validate_every != before // settings.validate_every:
+            scores = training.course.validate(training.average, faces, size)
+            figures = ", ".join(f"{name} {value:.2f}" for name, value in scores.items())
+            report(f"{training.images} of {settings.images} images: loss {loss:.4f}, {figures}")
+            training.save(path)
+    training.save(path)
+    return training.average
