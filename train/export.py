@@ -52,11 +52,18 @@ class Deployed(nn.Module):
 
 
 def folded(convolution: nn.Conv2d, stride: int) -> nn.Conv2d:
-    """The same 3×3 convolution on the picture itself, of which it took the space-to-depth by `stride`."""
-    outputs = convolution.out_channels
-    strided = nn.Conv2d(3, outputs, 3 * stride, stride, stride)
+    """The same 3×3 convolution on the picture itself, of which it took the space-to-depth by `stride`.
+
+    A frame of zeros around its filters is left out: the detail's are 8 px wide, not 12.
+    """
+    outputs, side = convolution.out_channels, 3 * stride
     weight = convolution.weight.detach().view(outputs, 3, stride, stride, 3, 3)
-    strided.weight = nn.Parameter(weight.permute(0, 1, 4, 2, 5, 3).reshape(strided.weight.shape).contiguous())
+    weight = weight.permute(0, 1, 4, 2, 5, 3).reshape(outputs, 3, side, side)
+    rows, columns = (weight.abs().amax((0, 1, axis)).nonzero() for axis in (2, 3))
+    used = torch.cat((rows, columns)) if len(rows) else torch.tensor([0])
+    frame = min(int(used.min()), side - 1 - int(used.max()), stride)
+    strided = nn.Conv2d(3, outputs, side - 2 * frame, stride, stride - frame)
+    strided.weight = nn.Parameter(weight[:, :, frame : side - frame, frame : side - frame].contiguous())
     strided.bias = nn.Parameter(cast(Tensor, convolution.bias).detach().clone())
     return strided
 

@@ -45,6 +45,14 @@ def test_the_folded_stem_is_the_same_network(stem_stride: int) -> None:
         assert torch.allclose(wanted, found, atol=1e-5)
 
 
+@pytest.mark.parametrize(("stem_stride", "kernel"), [(2, 4), (4, 8)])
+def test_zeros_around_the_details_filters_are_not_run(stem_stride: int, kernel: int) -> None:
+    detail = Deployed(network(stem_stride)).network.detail
+    assert detail is not None
+    assert detail.analyse.kernel_size == (kernel, kernel)
+    assert Deployed(network(stem_stride)).network.stem[0].kernel_size == (3 * stem_stride, 3 * stem_stride)
+
+
 def test_a_size_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="multiple of 16"):
         export(network(), 100, tmp_path / "x.onnx")

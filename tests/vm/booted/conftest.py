@@ -109,4 +109,6 @@ def tell_udev() -> None:
 def let_in(path: Path) -> None:
     """Others may pass to it; of the machine's own copy of that folder only."""
     for folder in (path, *path.parents):
-        folder.chmod(folder.stat().st_mode | 0o011)
+        mode = folder.stat().st_mode
+        if mode & 0o011 != 0o011:  # a checkout in /tmp is mounted read-only
+            folder.chmod(mode | 0o011)
