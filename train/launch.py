@@ -89,7 +89,8 @@ def train(shape: dict[str, Any], settings: Settings, machine: Machine, places: P
         else:
             faces = world.in_turn(lambda: {side: load_faces(places.data, places.cache, side) for side in sides})
             if settings.even_tones:
-                faces = {side: replace(found, lesson=tone.even_lesson(found)) for side, found in faces.items()}
+                lesson = tone.even_lesson(faces[min(faces)])  # the caches hold the same faces in the same order
+                faces = {side: replace(found, lesson=lesson) for side, found in faces.items()}
         return fit.fit(
             state,
             faces,
