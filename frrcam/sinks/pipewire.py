@@ -6,17 +6,12 @@ No kernel module is needed for it, and programs that open /dev/video* themselves
 from collections.abc import Callable
 from typing import Protocol
 
-import cv2
-import numpy as np
-
-from frrcam.errors import SinkLost, SinkUnusable, UsageError
+from frrcam.errors import SinkLost
 from frrcam.frame import Frame, Image
 from frrcam.sinks.base import Payload, SinkInfo
+from frrcam.sinks.i420 import I420Buffer
 from frrcam.sinks.pipewire_stream import PipeWireStream
 from frrcam.sources.base import Closing
-
-MAX_SIDE = 8192
-"""Pixels."""
 
 
 class Stream(Protocol):
@@ -56,21 +51,13 @@ class PipeWireSink(Closing):
     def __init__(
         self, width: int, height: int, fps: float, label: str = "FRR Camera", *, opener: StreamOpener = PipeWireStream
     ) -> None:
-        self._given = height, width
-        self._width, self._height = width - width % 2, height - height % 2
-        if not (2 <= self._width <= MAX_SIDE and 2 <= self._height <= MAX_SIDE):
-            raise UsageError(f"a camera cannot be {width}x{height}: each side 2 to {MAX_SIDE} pixels")
-        self._stream = opener(label, self._width, self._height, fps)
+        self._pictures = I420Buffer(width, height, "camera")
+        self._stream = opener(label, self._pictures.width, self._pictures.height, fps)
         self.info = SinkInfo(label, f"PipeWire node {self._stream.node}")
-        self._buffer = np.empty((self._height * 3 // 2, self._width), np.uint8)
 
     def convert(self, image: Image) -> Payload:
         """I420, BT.601 limited range, H·3/2 × W. The buffer is used again by the next call."""
-        if image.shape[:2] != self._given:
-            height, width = self._given
-            raise SinkUnusable(f"{self.info.name} is open for {width}x{height}, not {image.shape[1]}x{image.shape[0]}")
-        cv2.cvtColor(image[: self._height, : self._width], cv2.COLOR_BGR2YUV_I420, dst=self._buffer)
-        return self._buffer
+        return self._pictures.convert(image, self.info.name)
 
     def send(self, payload: Payload, original: Frame) -> None:
         """Publishes one picture; without a reader, or where the reader is behind, it is left out."""

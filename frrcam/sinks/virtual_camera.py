@@ -10,18 +10,14 @@ import sys
 from collections.abc import Callable
 from typing import Protocol
 
-import cv2
-import numpy as np
-
 from frrcam.devices import LOOPBACK_DRIVER, find_virtual_camera
-from frrcam.errors import SinkError, SinkForbidden, SinkLost, SinkNotFound, SinkUnusable, UsageError
+from frrcam.errors import SinkError, SinkForbidden, SinkLost, SinkNotFound, SinkUnusable
 from frrcam.frame import Frame, Image
 from frrcam.sinks.base import Payload, SinkInfo
+from frrcam.sinks.i420 import I420Buffer
 from frrcam.sinks.node import VideoNode
 from frrcam.sources.base import Closing
 
-MAX_SIDE = 8192
-"""Pixels: v4l2loopback's own limit."""
 BUFFERS = 32
 """The most that v4l2loopback can be loaded with; two as `frrcam setup` loads it."""
 
@@ -123,10 +119,7 @@ class VirtualCameraSink(Closing):
 
         Outside Linux the label belongs to the driver ("OBS Virtual Camera") and cannot be chosen.
         """
-        self._given = height, width
-        self._width, self._height = width - width % 2, height - height % 2
-        if not (2 <= self._width <= MAX_SIDE and 2 <= self._height <= MAX_SIDE):
-            raise UsageError(f"a virtual camera cannot be {width}x{height}: each side 2 to {MAX_SIDE} pixels")
+        self._pictures = I420Buffer(width, height, "virtual camera")
         self._node: Node | None = None
         self._camera: OpenCamera | None = None
         self._announced = False
@@ -135,26 +128,21 @@ class VirtualCameraSink(Closing):
             device, self._node = _look(device, label, finder, node_opener)
             name = self._node.card
         try:
-            self._camera = opener(self._width, self._height, fps, device)
+            self._camera = opener(self._pictures.width, self._pictures.height, fps, device)
         except (RuntimeError, OSError) as error:
             self.close()
             raise _opening_error(str(error), device, platform) from error
         keeps = BUFFERS if self._node else 1
         self.info = SinkInfo(name if self._node else self._camera.device, self._camera.device, keeps)
-        self._buffer = np.empty((self._height * 3 // 2, self._width), np.uint8)
 
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) that the device has: even."""
-        return self._width, self._height
+        return self._pictures.width, self._pictures.height
 
     def convert(self, image: Image) -> Payload:
         """I420, BT.601 limited range, H·3/2 × W. The buffer is used again by the next call."""
-        if image.shape[:2] != self._given:
-            height, width = self._given
-            raise SinkUnusable(f"{self.info.name} is open for {width}x{height}, not {image.shape[1]}x{image.shape[0]}")
-        cv2.cvtColor(image[: self._height, : self._width], cv2.COLOR_BGR2YUV_I420, dst=self._buffer)
-        return self._buffer
+        return self._pictures.convert(image, self.info.name)
 
     def send(self, payload: Payload, original: Frame) -> None:
         """Publishes one picture. Raises SinkLost when the device is gone: removed, replaced, the module unloaded."""
