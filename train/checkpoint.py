@@ -1,7 +1,6 @@
 """One resumable state of a training: network, its running mean, optimiser, and how far it has come."""
 
 import inspect
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,8 +121,10 @@ def opened(path: Path, otherwise: str) -> Any:
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        raise ValueError(f"{path} {otherwise}: {str(error).splitlines()[0]}") from error
+    except OSError:
+        raise
+    except Exception as error:  # arbitrary bytes make the unpickler stumble in any way
+        raise ValueError(f"{path} {otherwise}") from error
 
 
 def read(path: Path) -> Content:

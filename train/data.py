@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from frrcam.faces import alignment
+from train.files import save_array
 from train.shards import TRAINING, read_shards
 
 Image = NDArray[np.uint8]
@@ -93,9 +94,7 @@ def build_cache(data: Path | str, cache: Path, size: int, pattern: str = TRAININ
         keys.append(key)
         canvases.append(canvas(files, size))
     path = cache / f"faces-{size}.npy"
-    with path.with_suffix(".part").open("wb") as file:
-        np.save(file, np.stack(canvases))
-    path.with_suffix(".part").rename(path)
+    save_array(path, np.stack(canvases))
     path.with_suffix(".json").write_text(json.dumps(keys))
 
 

@@ -21,6 +21,7 @@ from frrcam.faces import alignment
 from train import checkpoint, losses
 from train.data import STILL, Faces, Jitter, batch, canvas_affine, canvas_size, decode
 from train.degrade import Degradation, degrade
+from train.files import save_array
 from train.model import FRRNet
 from train.shards import read_shards
 
@@ -184,7 +185,4 @@ def label(teacher: FRRNet, faces: Faces, path: Path) -> None:
         with torch.autocast("cpu", torch.bfloat16):
             masks = teacher(images)[1]
         labels[start : start + 16] = (masks[:, 0] * 255).round().byte().numpy()
-    part = path.with_suffix(".part")
-    with part.open("wb") as file:
-        np.save(file, labels)
-    part.rename(path)
+    save_array(path, labels)

@@ -1,6 +1,7 @@
 """`python -m train.detector`: label, fit, export, evaluate and show the face detector."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,7 @@ from train.detector.network import Architecture
 DATA = Path("../shared/data")
 CACHE = Path("../runs/det")
 
-app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 Data = Annotated[Path, typer.Option(help="Folder with the face shards, models/ and clips/.")]
 Cache = Annotated[Path, typer.Option(help="Where decoded faces and backgrounds are kept between runs.")]
 Size = Annotated[str, typer.Option(help="Input size WIDTHxHEIGHT, both divisible by 32.")]
@@ -138,6 +139,14 @@ def draw_sheet(
     typer.echo(str(out))
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run a command; what is wrong with its input is said in one line."""
     torch.set_num_threads(1)
-    app()
+    try:
+        app()
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {(str(error).strip() or type(error).__name__).splitlines()[-1]}")
+
+
+if __name__ == "__main__":
+    main()

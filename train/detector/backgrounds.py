@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from train.detector.drawings import SIDE, blobs, figures, filled, furniture, leaves, lettering, skin, stripes, texture
 from train.detector.faces import FaceBank
+from train.files import save_array
 
 Image = NDArray[np.uint8]
 Random = np.random.Generator
@@ -125,9 +126,7 @@ def load_or_build(cache: Path, count: int, bank: FaceBank, random: Random) -> Im
     """The bank of backgrounds in `cache`, memory-mapped, built on first use."""
     path = cache / f"backgrounds-{count}.npy"
     if not path.exists():
-        with path.with_suffix(".part").open("wb") as file:
-            np.save(file, build(count, bank, random))
-        path.with_suffix(".part").rename(path)
+        save_array(path, build(count, bank, random))
     backgrounds: Image = np.load(path, mmap_mode="r")
     return backgrounds
 

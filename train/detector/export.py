@@ -6,6 +6,7 @@ then points. insightface recognises the kind by that number and by their rank of
 
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
@@ -21,6 +22,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from train.detector.anchors import STRIDES
 from train.detector.network import FaceDetector, Head
+from train.files import replace
 
 INPUT = "input"
 OUTPUTS = tuple(f"{kind}_{stride}" for kind in ("score", "bbox", "kps") for stride in STRIDES)
@@ -53,7 +55,7 @@ class Deployed(nn.Module):
 
 
 def export(network: FaceDetector, path: Path, calibration: tuple[float, ...] = CALIBRATION) -> None:
-    """Write the float32 file, first as .part beside its place; `calibration` shifts the score logits per stride."""
+    """Write the float32 file; `calibration` shifts the score logits per stride."""
     cells = [torch.export.Dim(name, min=2, max=64) for name in ("rows", "columns")]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations are not ours to mend
@@ -72,9 +74,7 @@ def export(network: FaceDetector, path: Path, calibration: tuple[float, ...] = C
     model = program.model_proto
     name_dimensions(model)
     onnx.checker.check_model(model)
-    part = path.with_name(path.name + ".part")
-    onnx.save(model, str(part))
-    part.rename(path)
+    replace(path, lambda part: onnx.save(model, str(part)))
 
 
 def name_dimensions(model: onnx.ModelProto) -> None:
@@ -114,11 +114,10 @@ def quantise(
     with TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
-        part = path.with_name(path.name + ".part")
-        quantize_static(
+        run = partial(
+            quantize_static,
             str(prepared),
-            str(part),
-            Images(images),
+            calibration_data_reader=Images(images),
             quant_format=QuantFormat.QDQ,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
@@ -127,4 +126,4 @@ def quantise(
             op_types_to_quantize=QUANTISED,
             nodes_to_exclude=last_convolutions(onnx.load(str(prepared))),
         )
-        part.rename(path)
+        replace(path, lambda part: run(str(part)))

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from train import checkpoint
 from train.detector import backgrounds, faces
 from train.detector.anchors import Anchors, make_anchors
 from train.detector.composites import Composer, Scene
@@ -100,15 +101,32 @@ def save(state: State, path: Path, *, resumable: bool = True) -> None:
     if resumable:
         content |= {"network": state.network.state_dict(), "optimiser": state.optimiser.state_dict()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    torch.save(content, part)
-    part.rename(path)
+    checkpoint.write(path, content)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A checkpoint's contents, on the CPU.
+
+    Raises FileNotFoundError if there is none, ValueError if it is none of this network.
+    """
+    content = checkpoint.opened(path, "is no checkpoint")
+    if not isinstance(content, dict) or not {"averaged", "architecture", "images_seen"} <= content.keys():
+        raise ValueError(f"{path} is no checkpoint of the detector")
+    try:
+        architecture = Architecture(**content["architecture"])
+        with torch.device("meta"):
+            wanted = FaceDetector(architecture).state_dict()
+    except TypeError as error:
+        raise ValueError(f"{path} is of another version of the detector: {error}") from error
+    if odd := wanted.keys() ^ content["averaged"].keys():
+        raise ValueError(f"{path} is of another version of the detector: it differs in {len(odd)} weights")
+    return dict(content, architecture=architecture)
 
 
 def load(path: Path, settings: FitSettings, *, restart: bool = False) -> State:
     """A checkpoint's state; `restart` takes its averaged weights into a fresh optimiser and a count of zero images."""
-    content = torch.load(path, weights_only=True)
-    state = new_state(Architecture(**content["architecture"]), settings)
+    content = read(path)
+    state = new_state(content["architecture"], settings)
     state.averaged.load_state_dict(content["averaged"])
     resumable = "network" in content and not restart
     state.network.load_state_dict(content["network" if resumable else "averaged"])
@@ -120,8 +138,8 @@ def load(path: Path, settings: FitSettings, *, restart: bool = False) -> State:
 
 def load_averaged(path: Path) -> tuple[FaceDetector, int]:
     """The averaged network of a checkpoint, ready to evaluate or export, and the images it has seen."""
-    content = torch.load(path, weights_only=True)
-    network = FaceDetector(Architecture(**content["architecture"]))
+    content = read(path)
+    network = FaceDetector(content["architecture"])
     network.load_state_dict(content["averaged"])
     return network.eval(), int(content["images_seen"])
 

@@ -82,3 +82,22 @@ def test_a_run_stops_resumes_and_leaves_a_network(composer: Composer, tmp_path: 
     network, seen = load_averaged(tmp_path / "last.pt")
     assert seen == 24
     assert all(np.isfinite(weight.detach().numpy()).all() for weight in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"not a checkpoint", "is no checkpoint"),
+        ({"average": {}}, "is no checkpoint of the detector"),
+        ({"averaged": {}, "architecture": {"depth": 3}, "images_seen": 0}, "another version of the detector: .*depth"),
+        ({"averaged": {}, "architecture": {}, "images_seen": 0}, r"another version of the detector: it differs in \d+"),
+    ],
+)
+def test_what_is_no_checkpoint_is_said(content: object, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "odd.pt"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(ValueError, match=message):
+        load_averaged(path)
