@@ -25,6 +25,9 @@ PROPERTIES: Final = ("LoadState", "ActiveState", "SubState", "UnitFileState", "R
 SHOW_EXIT: Final = ("show", UNIT, "--property=ExecMainStatus", "--value")
 NAMESPACE_LINES: Final = re.compile(r"^# \[user namespace\].*?^# \[/user namespace\]\n", re.MULTILINE | re.DOTALL)
 """The part of the unit in which the open files of other programs cannot be seen."""
+BACK_OFF_LINES: Final = re.compile(r"^# \[back-off\].*?^# \[/back-off\]\n", re.MULTILINE | re.DOTALL)
+"""The part of the unit that lets the time between attempts grow, which systemd knows since 254."""
+NO_BACK_OFF: Final = "RestartSec=5\n"
 NAMESPACE_FAULTS: Final = frozenset({"217", "218", "226"})
 """ExecMainStatus where systemd could not build the sandbox: USER, CAPABILITIES, NAMESPACE of systemd.exec(5)."""
 
@@ -86,11 +89,15 @@ def own_command(argv0: str | None = None, executable: str = sys.executable) -> t
     return (executable, "-m", "frrcam")
 
 
-def unit(host: Host, *, namespace: bool = True) -> str:
-    """The unit's text for this user; without a `namespace`, less is locked away and other programs can be seen."""
+def unit(host: Host, *, namespace: bool = True, back_off: bool = True) -> str:
+    """The unit's text for this user; without a `namespace`, less is locked away and other programs can be seen.
+
+    back_off: False for a systemd that cannot let the time between attempts grow.
+    """
     text = files.template(UNIT)
     line = " ".join(map(quoted, (*host.command, *ARGUMENTS)))
     text = re.sub(r"^ExecStart=.*$", lambda _: f"ExecStart={line}", text, count=1, flags=re.MULTILINE)
+    text = text if back_off else BACK_OFF_LINES.sub(NO_BACK_OFF, text)
     return text if namespace else NAMESPACE_LINES.sub("", text)
 
 
@@ -114,12 +121,12 @@ def install(say: Say, host: Host | None = None) -> None:
     host = host or Host()
     if host.environment.get("SUDO_USER"):
         raise UsageError("the service is the user's own: run this without sudo")
-    _check_session(host)
+    back_off = _session_version(host) >= 254
     namespace = not _needs_to_see_others(host.system)
-    ran = _start(host, say, namespace)
+    ran = _start(host, say, unit(host, namespace=namespace, back_off=back_off))
     if ran.code and namespace and _systemctl(host, *SHOW_EXIT).output in NAMESPACE_FAULTS:
         say("this system lets no user's service have a namespace of its own: the unit goes without")
-        ran = _start(host, say, False)
+        ran = _start(host, say, unit(host, namespace=False, back_off=back_off))
     if ran.code:
         # the daemon's own words, not systemd's about it
         why = host.run(["journalctl", "--user", f"_SYSTEMD_USER_UNIT={UNIT}", "-n", "1", "-o", "cat", "-q"], True)
@@ -128,9 +135,9 @@ def install(say: Say, host: Host | None = None) -> None:
     say("frrcam runs, and will after every login; see: frrcam service status")
 
 
-def _start(host: Host, say: Say, namespace: bool) -> Ran:
+def _start(host: Host, say: Say, text: str) -> Ran:
     """Writes the unit where it is not so yet and starts it, anew if it runs; how that went."""
-    change = files.writing(host.unit_path, unit(host, namespace=namespace), host.system)
+    change = files.writing(host.unit_path, text, host.system)
     if change:
         say(str(change).splitlines()[0])
         files.apply(change, host.system)
@@ -149,7 +156,7 @@ def remove(say: Say, host: Host | None = None) -> None:
     change = files.removing(host.unit_path, host.system)
     if change is None:
         raise ControlError(f"{host.unit_path} was not written by frrcam: remove it yourself if you mean it")
-    _check_session(host)
+    _session_version(host)
     _systemctl(host, "disable", "--now", UNIT)
     files.apply(change, host.system)
     _systemctl(host, "daemon-reload")
@@ -160,7 +167,7 @@ def remove(say: Say, host: Host | None = None) -> None:
 def status(host: Host | None = None) -> ServiceStatus:
     """What systemd tells of the unit and the daemon of itself. Raises ControlError where there is no user session."""
     host = host or Host()
-    _check_session(host)
+    _session_version(host)
     ran = _systemctl(host, "show", UNIT, f"--property={','.join(PROPERTIES)}")
     told = dict(line.partition("=")[::2] for line in ran.output.splitlines())
     active, result, restarts = told.get("ActiveState", "unknown"), told.get("Result", ""), told.get("NRestarts", "")
@@ -195,7 +202,8 @@ def logs(lines: int = 50, follow: bool = False, host: Host | None = None) -> Non
         )
 
 
-def _check_session(host: Host) -> None:
+def _session_version(host: Host) -> int:
+    """The version of the user's systemd, 0 if it does not say. Raises ControlError where none answers."""
     ran = host.run(["systemctl", "--user", "show", "--property=Version"], True)
     if ran.code == 127:
         raise ControlError("this system has no systemd; let your desktop's own autostart run: frrcam start")
@@ -205,6 +213,8 @@ def _check_session(host: Host) -> None:
             f"no systemd session of this user answers ({ran.last_line}); log in to the desktop, or, on a machine "
             f"reached by ssh or su: sudo loginctl enable-linger {user}, then log in again"
         )
+    version = re.match(r"Version=(\d+)", ran.output)
+    return int(version[1]) if version else 0
 
 
 def _systemctl(host: Host, *arguments: str) -> Ran:
