@@ -16,6 +16,7 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from frrcam.restore import contract
+from train import shuffle
 from train.export import LIGHT
 from train.files import replace
 
@@ -72,19 +73,20 @@ def quantise(
     with TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
-        model = onnx.load(str(prepared))
-        replace(
-            path,
-            lambda part: quantize_static(
-                str(prepared),
-                str(part),
-                Pictures(pictures),
-                quant_format=QuantFormat.QDQ,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                per_channel=True,
-                calibrate_method=method,
-                op_types_to_quantize=QUANTISED,
-                nodes_to_exclude=float_nodes(model),
-            ),
+        raw = Path(folder) / "quantised.onnx"
+        quantize_static(
+            str(prepared),
+            str(raw),
+            Pictures(pictures),
+            quant_format=QuantFormat.QDQ,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            calibrate_method=method,
+            op_types_to_quantize=QUANTISED,
+            nodes_to_exclude=float_nodes(onnx.load(str(prepared))),
         )
+        model = onnx.load(str(raw))
+    shuffle.channels_last(model)
+    onnx.checker.check_model(model)
+    replace(path, lambda part: onnx.save(model, str(part)))

@@ -6,13 +6,14 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnxruntime.quantization import QuantFormat, quantize_static
 
 from frrcam.restore import contract
-from train import evaluate
+from train import evaluate, shuffle
 from train.data import Faces
 from train.export import TOLERANCE, Deployed, accept, compare, export, session
 from train.model import FRRNet
-from train.quantise import float_nodes, quantise
+from train.quantise import Pictures, float_nodes, quantise
 
 pytestmark = [
     pytest.mark.train,
@@ -95,6 +96,34 @@ def test_int8_keeps_the_contract_and_stays_near(exported: Path, tmp_path: Path) 
     check_contract(path, 64)
     wanted, found = (session(p).run(["restored"], {contract.INPUT: pictures[:2]})[0] for p in (exported, path))
     assert np.abs(wanted - found).mean() < 0.01
+
+
+def test_shuffles_between_feature_maps_move_whole_pixels(exported: Path, tmp_path: Path) -> None:
+    path = tmp_path / "int8.onnx"
+    quantise(exported, path, np.random.default_rng(0).random((4, 3, 64, 64), np.float32))
+    model = onnx.load(str(path))
+    assert shuffle.channels_last(model) == 0
+    kinds = [node.op_type for node in model.graph.node if node.name.startswith("node_pixel_shuffle")]
+    assert kinds.count("Reshape") == 4, "two in the decoder"
+    assert kinds.count("DepthToSpace") == 2, "those of the picture and the mask stay"
+
+
+def test_a_shuffle_that_moves_whole_pixels_changes_no_value(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    before, after = torch.nn.Conv2d(3, 32, 3, padding=1), torch.nn.Conv2d(8, 4, 1)
+    layers = torch.nn.Sequential(before, torch.nn.PixelShuffle(2), after).eval()
+    single, int8, moved = (tmp_path / f"{name}.onnx" for name in ("single", "int8", "moved"))
+    image = torch.rand(1, 3, 12, 8)
+    torch.onnx.export(layers, (image,), single, input_names=[contract.INPUT], opset_version=18, dynamo=True)
+    pictures = Pictures(image.numpy())
+    quantize_static(str(single), str(int8), pictures, quant_format=QuantFormat.QDQ, per_channel=True)
+    model = onnx.load(str(int8))
+    assert shuffle.channels_last(model) == 1
+    onnx.save(model, moved)
+    wanted, found = (session(path).run(None, {contract.INPUT: image.numpy()})[0] for path in (int8, moved))
+    np.testing.assert_array_equal(wanted, found)
+    assert wanted.shape == (1, 4, 24, 16)
+    assert wanted.std() > 0.01
 
 
 def test_the_details_branch_runs_in_int8_and_its_profile_does_not(exported: Path, tmp_path: Path) -> None:
