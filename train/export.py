@@ -1,8 +1,10 @@
 """A trained network as an ONNX file by frrcam's contract, checked against PyTorch; float16 for GPUs."""
 
 import copy
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -85,25 +87,34 @@ def export(network: FRRNet, size: int, path: Path, *, half: bool = False) -> flo
     """
     if size <= 0 or size % network.multiple:
         raise ValueError(f"a crop size of {size} does not fit this network: take a multiple of {network.multiple}")
-    deployed = Deployed(network, half=half)
+    faces = {0: torch.export.Dim("faces", min=1, max=64)}
     example = torch.rand(2, 3, size, size)
-    program = torch.onnx.export(
-        deployed,
-        (example,),
-        input_names=[contract.INPUT],
-        output_names=list(contract.OUTPUTS),
-        dynamic_shapes=({0: torch.export.Dim("faces", min=1, max=64)},),
-        opset_version=OPSET,
-        dynamo=True,
-        verbose=False,
-    )
-    if program is None:
-        raise RuntimeError("torch.onnx.export gave no program")
-    model = program.model_proto
+    model = traced(Deployed(network, half=half), example, contract.INPUT, contract.OUTPUTS, faces)
     name_light(model)
     onnx.checker.check_model(model)
     replace(path, lambda part: onnx.save(model, str(part)))
     return accept(path, compare(network, path, size), HALF_TOLERANCE if half else TOLERANCE)
+
+
+def traced(
+    module: nn.Module, example: Tensor, name: str, outputs: Sequence[str], free: dict[int, Any]
+) -> onnx.ModelProto:
+    """A module of one input called `name` as ONNX; `free`: the input's dimensions that are not fixed, by number."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations are not ours to mend
+        program = torch.onnx.export(
+            module,
+            (example,),
+            input_names=[name],
+            output_names=list(outputs),
+            dynamic_shapes=(free,),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    if program is None:
+        raise RuntimeError("torch.onnx.export gave no program")
+    return program.model_proto
 
 
 def name_light(model: onnx.ModelProto) -> None:

@@ -5,7 +5,7 @@ picture's normalisation, the global view and the clip stay in float32, so that t
 alone, not on the picture.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,18 +24,14 @@ QUANTISED = ["Conv", "Relu", "Concat", "Add", "Mul", "Clip", "DepthToSpace"]
 
 
 class Pictures(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime carries no types
-    """Feeds pictures (N×3×S×S, [0,1]) one at a time."""
+    """Feeds batches (N×3×H×W float32 each, as the network takes them) to its input `name`."""
 
-    def __init__(self, pictures: NDArray[np.float32]) -> None:
-        self.pictures = pictures
-        self.rewind()
-
-    def rewind(self) -> None:
-        self.waiting: Iterator[NDArray[np.float32]] = iter(self.pictures)
+    def __init__(self, name: str, batches: Iterable[NDArray[np.float32]]) -> None:
+        self.name, self.waiting = name, iter(batches)
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        picture = next(self.waiting, None)
-        return None if picture is None else {contract.INPUT: picture[None]}
+        batch = next(self.waiting, None)
+        return None if batch is None else {self.name: batch}
 
 
 def float_nodes(model: onnx.ModelProto) -> list[str]:
@@ -66,27 +62,41 @@ def float_nodes(model: onnx.ModelProto) -> list[str]:
     return [node.name for node in graph.node if node.name.startswith(LIGHT) or not feature_map(node)]
 
 
-def quantise(
-    source: Path, path: Path, pictures: NDArray[np.float32], method: CalibrationMethod = CalibrationMethod.MinMax
-) -> None:
-    """Write the int8 file of a float32 one, with activation ranges read off the pictures."""
+def static_int8(
+    source: Path,
+    pictures: Pictures,
+    kinds: list[str],
+    excluded: Callable[[onnx.ModelProto], list[str]],
+    method: CalibrationMethod,
+) -> onnx.ModelProto:
+    """A float32 file as static int8: QDQ, U8S8, per channel, ranges of the `kinds` of operators read off the pictures.
+
+    excluded: names of nodes that stay in float32, of the model as it was made ready.
+    """
     with TemporaryDirectory() as folder:
-        prepared = Path(folder) / "prepared.onnx"
+        prepared, quantised = (Path(folder) / name for name in ("prepared.onnx", "quantised.onnx"))
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
-        raw = Path(folder) / "quantised.onnx"
         quantize_static(
             str(prepared),
-            str(raw),
-            Pictures(pictures),
+            str(quantised),
+            pictures,
             quant_format=QuantFormat.QDQ,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             per_channel=True,
             calibrate_method=method,
-            op_types_to_quantize=QUANTISED,
-            nodes_to_exclude=float_nodes(onnx.load(str(prepared))),
+            op_types_to_quantize=kinds,
+            nodes_to_exclude=excluded(onnx.load(str(prepared))),
         )
-        model = onnx.load(str(raw))
+        return onnx.load(str(quantised))
+
+
+def quantise(
+    source: Path, path: Path, pictures: NDArray[np.float32], method: CalibrationMethod = CalibrationMethod.MinMax
+) -> None:
+    """Write the int8 file of a float32 one, with activation ranges read off the pictures (N×3×S×S, [0,1])."""
+    reader = Pictures(contract.INPUT, (picture[None] for picture in pictures))
+    model = static_int8(source, reader, QUANTISED, float_nodes, method)
     shuffle.channels_last(model)
     onnx.checker.check_model(model)
     replace(path, lambda part: onnx.save(model, str(part)))

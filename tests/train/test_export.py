@@ -115,7 +115,7 @@ def test_a_shuffle_that_moves_whole_pixels_changes_no_value(tmp_path: Path) -> N
     single, int8, moved = (tmp_path / f"{name}.onnx" for name in ("single", "int8", "moved"))
     image = torch.rand(1, 3, 12, 8)
     torch.onnx.export(layers, (image,), single, input_names=[contract.INPUT], opset_version=18, dynamo=True)
-    pictures = Pictures(image.numpy())
+    pictures = Pictures(contract.INPUT, [image.numpy()])
     quantize_static(str(single), str(int8), pictures, quant_format=QuantFormat.QDQ, per_channel=True)
     model = onnx.load(str(int8))
     assert shuffle.channels_last(model) == 1
