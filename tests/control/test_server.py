@@ -309,6 +309,8 @@ def test_closing_is_quick_with_viewers_attached(bench: Bench) -> None:
 def test_a_second_close_and_an_early_one(bench: Bench) -> None:
     bench.server.close()
     bench.server.close()
+    with pytest.raises(aiohttp.ClientConnectorError):
+        bench.get("status")
 
 
 # ------------------------------------------------------------ status

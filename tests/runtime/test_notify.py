@@ -1,3 +1,4 @@
+import contextlib
 import os
 import socket
 from collections.abc import Iterator
@@ -32,6 +33,13 @@ class Manager:
         return self.socket.recv(4096).decode()
 
 
+def iter_heard(manager: Manager) -> Iterator[str]:
+    """All that waits to be heard."""
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            yield manager.hears()
+
+
 @pytest.fixture(params=["path", "abstract"])
 def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(tmp_path / "notify") if request.param == "path" else f"@frrcam-test-{os.getpid()}"
@@ -59,6 +67,10 @@ def test_a_deaf_manager_is_no_trouble(address: str, manager: Manager, tmp_path: 
             notifier.alive()
         notifier.close()
         notifier.alive()
+    manager.socket.setblocking(False)
+    heard = list(iter_heard(manager))
+    assert set(heard) == {"WATCHDOG=1"}
+    assert len(heard) < 3000, "else it was not deaf"
     with SystemdNotifier(str(tmp_path / "nobody")) as notifier:
         notifier.ready()
 
