@@ -1,6 +1,6 @@
 """Quality of a restorer on held-out faces degraded by Eq. 2: what is measured of each face, and the means in short."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,8 +118,11 @@ class Measured:
 class Bench:
     """Held-out faces, and what is measured of them before any restorer, shared by all restorers of one run."""
 
-    def __init__(self, held: HeldOut, identity: Identity | None, lpips: perceptual.Distance | None = None) -> None:
-        self.held, self.identity, self.lpips = held, identity, lpips
+    def __init__(
+        self, held: HeldOut, identity: Identity | None, distances: Mapping[str, perceptual.Distance] | None = None
+    ) -> None:
+        """distances: between the original and a picture, by name, beside the identity cosine (lpips, dlib)."""
+        self.held, self.identity, self.distances = held, identity, distances or {}
         self.tones = tone.angles(held.target, held.mask)
         self._sizes: dict[int, HeldOut] = {}
         self._real: dict[int, Tensor] = {}
@@ -144,8 +147,8 @@ class Bench:
         result: Quality = {}
         for region, (picture, weight) in regions.items():
             values = {"psnr": metrics.psnr(target, found, weight), "ssim": metrics.mean_ssim(similarity, weight)}
-            if real is not None and self.lpips:
-                values["lpips"] = self.lpips(target, picture)
+            if real is not None:
+                values |= {name: distance(target, picture) for name, distance in self.distances.items()}
             if real is not None and self.identity:
                 values["embedding"] = self.identity.embed(picture)
                 values["identity"] = (values["embedding"] * real).sum(1)

@@ -26,6 +26,7 @@ from train import (
     plane,
     publish,
     restorers,
+    second_opinion,
     sheet,
     tables,
     timing,
@@ -47,13 +48,17 @@ def bar(steps: Sequence[int], what: str) -> Iterable[int]:
 
 
 def tools(data: Path, runs: Path, count: int | None, *, clips: bool) -> publish.Tools:
-    """Held-out faces, clips and networks to measure with; what is missing among clips and LPIPS is noted."""
+    """Held-out faces, clips and networks to measure with; what is missing among clips, LPIPS and dlib is noted."""
     notes: dict[str, str] = {}
-    distance, why = perceptual.load()
-    if why:
-        notes["lpips"] = why
+    distances = {}
+    for name, load in (("lpips", perceptual.load), ("dlib", second_opinion.load)):
+        distance, why = load()
+        if why:
+            notes[name] = why
+        if distance:
+            distances[name] = distance
     held = evaluate.held_out(load_faces(data, runs / "cache", evaluate.REFERENCE), count)
-    bench = evaluate.Bench(held, evaluate.Identity(data / MOBILEFACENET), distance)
+    bench = evaluate.Bench(held, evaluate.Identity(data / MOBILEFACENET), distances)
     found: list[flicker.Clip] = []
     files = sorted((data / "clips").glob("*.mp4"))
     if not clips:

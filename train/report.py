@@ -13,7 +13,7 @@ from train.evaluate import Bench, Measured
 from train.intervals import Figure
 from train.precision import K
 
-METRICS = ("psnr", "ssim", "lpips", "identity", "iprecision", "irecall", "precision", "recall")
+METRICS = ("psnr", "ssim", "lpips", "identity", "dlib", "iprecision", "irecall", "precision", "recall")
 NO_FID = (
     "not meaningful: the features' covariance (2048 numbers in Inception, 128 in MobileFaceNet) cannot be estimated "
     "from so few faces, and FID's bias at this number is larger than what it should tell apart"

@@ -17,6 +17,7 @@ ROWS = (
     ("ssim", "SSIM", ".3f"),
     ("lpips", "LPIPS", ".3f"),
     ("identity", "identity cosine", ".3f"),
+    ("dlib", "dlib distance", ".3f"),
     ("iprecision", "iPrecision", ".3f"),
     ("irecall", "iRecall", ".3f"),
 )

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from io import BytesIO, StringIO
 from pathlib import Path
 from urllib.parse import unquote
@@ -15,7 +16,19 @@ from PIL import Image
 from rich.console import Console
 from torch import Tensor
 
-from train import checkpoint, evaluate, intervals, masks, measurements, page, perceptual, report, sheet, tables
+from train import (
+    checkpoint,
+    evaluate,
+    intervals,
+    masks,
+    measurements,
+    page,
+    perceptual,
+    report,
+    second_opinion,
+    sheet,
+    tables,
+)
 from train.data import Faces
 from train.model import FRRNet
 
@@ -64,9 +77,13 @@ class Embeds(evaluate.Identity):
         return torch.nn.functional.normalize(evaluate.resize(images, 4).flatten(1) - 0.5, dim=1)
 
 
+def differs(a: Tensor, b: Tensor) -> Tensor:
+    return (a - b).abs().mean((1, 2, 3))
+
+
 @pytest.fixture(scope="module")
 def bench(faces: Faces) -> evaluate.Bench:
-    return evaluate.Bench(evaluate.held_out(labelled(faces)), Embeds(), lambda a, b: (a - b).abs().mean((1, 2, 3)))
+    return evaluate.Bench(evaluate.held_out(labelled(faces)), Embeds(), {"lpips": differs})
 
 
 def halfway(bench: evaluate.Bench) -> evaluate.Restorer:
@@ -195,6 +212,51 @@ def test_a_checkpoint_is_a_restorer(tmp_path: Path) -> None:
     assert (size, restore(torch.rand(1, 3, 64, 64))[0].shape) == (64, (1, 3, 64, 64))
     with pytest.raises(ValueError, match="take a multiple of"):
         evaluate.restorer(tmp_path / "c.pt", size=63)
+
+
+class FakeDlib:
+    """dlib's names; a descriptor is the chip's mean colour, a chip the picture without its frame."""
+
+    def __init__(self) -> None:
+        self.framed: list[tuple[int, ...]] = []
+
+    def rectangle(self, *edges: int) -> tuple[int, ...]:
+        return edges
+
+    def shape_predictor(self, file: str) -> Callable[[np.ndarray, tuple[int, ...]], tuple[int, ...]]:
+        assert file == "models/shape_predictor_5_face_landmarks.dat"
+        return lambda _image, frame: frame
+
+    def get_face_chip(self, image: np.ndarray, points: tuple[int, ...], side: int) -> np.ndarray:
+        assert (side, image.dtype) == (150, np.uint8)
+        self.framed.append(points)
+        left, top, right, bottom = points
+        return image[top:bottom, left:right]
+
+    def face_recognition_model_v1(self, _file: str) -> "FakeDlib":
+        return self
+
+    def compute_face_descriptor(self, chip: np.ndarray) -> list[float]:
+        return list(chip.mean((0, 1)) / 255)
+
+
+def test_a_second_opinion_is_a_distance_of_descriptors() -> None:
+    dlib = FakeDlib()
+    distance, reason = second_opinion.load(lambda: (dlib, Path("models")))
+    assert distance is not None
+    assert reason is None
+    grey, red = torch.full((2, 3, 50, 50), 0.4), torch.full((2, 3, 50, 50), 0.4)
+    red[1, 0] = 1.0
+    assert distance(grey, red).tolist() == pytest.approx([0, 0.6])
+    assert set(dlib.framed) == {(10, 14, 40, 44)}
+
+
+def test_without_dlib_it_says_how_to_get_it() -> None:
+    def missing() -> tuple[FakeDlib, Path]:
+        raise ImportError("No module named 'dlib'")
+
+    wanted = "dlib cannot be loaded: No module named 'dlib'; pip install -e '.[judge]'"
+    assert second_opinion.load(missing) == (None, wanted)
 
 
 def test_lpips_is_there_or_the_reason_is() -> None:
