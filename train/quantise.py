@@ -16,11 +16,13 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from frrcam.restore import contract
-from train import shuffle
+from train import rounding, shuffle
 from train.export import LIGHT
 from train.files import replace
 
 QUANTISED = ["Conv", "Relu", "Concat", "Add", "Mul", "Clip", "DepthToSpace"]
+FILTERS = "network.detail.analyse.weight"
+"""The weights that read the picture itself, all else what is normalised."""
 
 
 class Pictures(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime carries no types
@@ -97,6 +99,9 @@ def quantise(
     """Write the int8 file of a float32 one, with activation ranges read off the pictures (N×3×S×S, [0,1])."""
     reader = Pictures(contract.INPUT, (picture[None] for picture in pictures))
     model = static_int8(source, reader, QUANTISED, float_nodes, method)
+    plain = onnx.load(str(source))
+    if any(tensor.name == FILTERS for tensor in plain.graph.initializer):
+        rounding.keep_sums(model, plain, FILTERS)
     shuffle.channels_last(model)
     onnx.checker.check_model(model)
     replace(path, lambda part: onnx.save(model, str(part)))

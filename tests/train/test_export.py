@@ -6,14 +6,19 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from onnx import numpy_helper
 from onnxruntime.quantization import QuantFormat, quantize_static
 
 from frrcam.restore import contract
-from train import evaluate, shuffle
+from train import evaluate, rounding, shuffle
 from train.data import Faces
 from train.export import TOLERANCE, Deployed, accept, compare, export, session
 from train.model import FRRNet
-from train.quantise import Pictures, float_nodes, quantise
+from train.quantise import FILTERS, Pictures, float_nodes, quantise
 
 pytestmark = [
     pytest.mark.train,
@@ -96,6 +101,28 @@ def test_int8_keeps_the_contract_and_stays_near(exported: Path, tmp_path: Path) 
     check_contract(path, 64)
     wanted, found = (session(p).run(["restored"], {contract.INPUT: pictures[:2]})[0] for p in (exported, path))
     assert np.abs(wanted - found).mean() < 0.01
+
+
+@given(arrays(np.float32, (2, 3, 4, 4), elements=st.floats(-120, 120, width=32)))
+def test_weights_are_rounded_to_the_sum_of_their_kernel(steps: NDArray[np.float32]) -> None:
+    found = rounding.with_sums(steps).astype(np.float64)
+    assert np.abs(found - steps).max() <= 1.5
+    assert np.abs(found.sum((2, 3)) - steps.astype(np.float64).sum((2, 3))).max() <= 0.51
+    unmoved = np.abs((np.rint(steps) - steps).sum((2, 3))) < 0.49
+    np.testing.assert_array_equal(found[unmoved], np.rint(steps)[unmoved])
+
+
+def test_in_int8_the_detail_sees_nothing_on_a_flat_surface(exported: Path, tmp_path: Path) -> None:
+    path = tmp_path / "int8.onnx"
+    quantise(exported, path, np.random.default_rng(0).random((4, 3, 64, 64), np.float32))
+    model, plain = onnx.load(str(path)), onnx.load(str(exported))
+    int8, exact = ({t.name: numpy_helper.to_array(t) for t in found.graph.initializer} for found in (model, plain))
+    (taken,) = [node for node in model.graph.node if node.input and node.input[0].startswith(f"{FILTERS}_")]
+    weight, scale = int8[taken.input[0]], int8[taken.input[1]].reshape(-1, 1, 1, 1)
+    off = np.abs((weight * scale - exact[FILTERS]).sum((2, 3))) / scale[..., 0, 0]
+    assert off.max() <= 0.51
+    with pytest.raises(ValueError, match=r"no int8 weight of network\.stem\.missing"):
+        rounding.keep_sums(model, plain, "network.stem.missing")
 
 
 def test_shuffles_between_feature_maps_move_whole_pixels(exported: Path, tmp_path: Path) -> None:
