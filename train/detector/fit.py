@@ -91,15 +91,22 @@ def new_state(architecture: Architecture, settings: FitSettings) -> State:
     return State(network, averaged.eval(), optimiser, architecture)
 
 
-def save(state: State, path: Path, *, resumable: bool = True) -> None:
-    """Write a checkpoint under its final name only when it is whole; not resumable means the averaged weights alone."""
+def save(state: State, path: Path, *, resumable: bool = True, compact: bool = False) -> None:
+    """Write a checkpoint under its final name only when it is whole; not resumable means the averaged weights alone.
+
+    Compact: the averaged weights in float32, network and optimiser in sixteen bits, to go on from, though not to the
+    same bits.
+    """
     content: dict[str, Any] = {
         "averaged": state.averaged.state_dict(),
         "architecture": asdict(state.architecture),
         "images_seen": state.images_seen,
     }
     if resumable:
-        content |= {"network": state.network.state_dict(), "optimiser": state.optimiser.state_dict()}
+        network, optimiser = state.network.state_dict(), state.optimiser.state_dict()
+        if compact:
+            network, optimiser = checkpoint.cast(network, torch.float16), checkpoint.cast(optimiser, torch.bfloat16)
+        content |= {"network": network, "optimiser": optimiser}
     path.parent.mkdir(parents=True, exist_ok=True)
     checkpoint.write(path, content)
 

@@ -19,13 +19,19 @@ OUTPUTS = (1, 4, 10)
 
 @dataclass(frozen=True)
 class Architecture:
-    """Channels and residual blocks; the default costs 0.39 GMAC at 320×320."""
+    """Channels and residual blocks; the default costs 0.51 GMAC at 320×320.
+
+    Points have a tower of their own in each head: beside scores and boxes, in one of 40 channels, they stayed 5.4 % of
+    the eye distance off, most of all the nose, which moves as the head turns.
+    """
 
     stem: tuple[int, int] = (16, 24)
     widths: tuple[int, int, int] = (40, 64, 96)
     blocks: tuple[int, int, int, int] = (1, 2, 2, 1)
     neck: int = 40
     head_blocks: tuple[int, int, int] = (0, 2, 2)
+    points: int = 64
+    points_blocks: tuple[int, int, int] = (0, 2, 2)
 
 
 @dataclass(frozen=True)
@@ -59,21 +65,27 @@ class Residual(nn.Module):
         return torch.relu(features + self.body(features))
 
 
-class Head(nn.Module):
-    """One stride's predictions: N×(2·15)×H×W, the 15 numbers of each prediction side by side."""
+def tower(inputs: int, channels: int, blocks: int) -> nn.Sequential:
+    """A head's features: one convolution and residual blocks."""
+    return nn.Sequential(ConvUnit(inputs, channels), *(Residual(channels) for _ in range(blocks)))
 
-    def __init__(self, channels: int, blocks: int) -> None:
+
+class Head(nn.Module):
+    """One stride's predictions: scores and boxes from one tower, points from another."""
+
+    def __init__(self, channels: int, blocks: int, points: int, points_blocks: int) -> None:
         super().__init__()
-        self.tower = nn.Sequential(ConvUnit(channels, channels), *(Residual(channels) for _ in range(blocks)))
+        self.tower = tower(channels, channels, blocks)
+        self.points_tower = tower(channels, points, points_blocks)
         self.scores = nn.Conv2d(channels, PER_CELL, 1)
         self.distances = nn.Conv2d(channels, PER_CELL * 4, 1)
-        self.offsets = nn.Conv2d(channels, PER_CELL * 10, 1)
+        self.offsets = nn.Conv2d(points, PER_CELL * 10, 1)
         nn.init.constant_(cast(Tensor, self.scores.bias), -4.6)  # a prior of 1 %: background wins at the start
         nn.init.constant_(cast(Tensor, self.distances.bias), 1.5)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        features = self.tower(features)
-        parts = (self.scores(features), self.distances(features), self.offsets(features))
+        found, placed = self.tower(features), self.points_tower(features)
+        parts = (self.scores(found), self.distances(found), self.offsets(placed))
         scores, distances, offsets = (
             part.permute(0, 2, 3, 1).reshape(part.shape[0], -1, count)
             for part, count in zip(parts, OUTPUTS, strict=True)
@@ -100,7 +112,10 @@ class FaceDetector(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.laterals = nn.ModuleList(ConvUnit(width, shape.neck, kernel=1, linear=True) for width in shape.widths)
         self.smooths = nn.ModuleList(ConvUnit(shape.neck, shape.neck) for _ in shape.widths)
-        self.heads = nn.ModuleList(Head(shape.neck, blocks) for blocks in shape.head_blocks)
+        self.heads = nn.ModuleList(
+            Head(shape.neck, blocks, shape.points, points_blocks)
+            for blocks, points_blocks in zip(shape.head_blocks, shape.points_blocks, strict=True)
+        )
 
     def features(self, images: Tensor) -> list[Tensor]:
         """The pyramid at strides 8, 16, 32."""

@@ -95,7 +95,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_the_default_network_is_as_small_as_it_says() -> None:
-    assert multiply_adds(FaceDetector(), 320, 320) == pytest.approx(0.39e9, rel=0.02)
+    assert multiply_adds(FaceDetector(), 320, 320) == pytest.approx(0.515e9, rel=0.02)
 
 
 def test_calibration_shifts_the_scores_of_its_stride_alone(network: FaceDetector) -> None:

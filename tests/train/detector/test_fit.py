@@ -7,7 +7,7 @@ import torch
 from train.detector.anchors import encode_boxes, encode_points, make_anchors
 from train.detector.assignment import assign
 from train.detector.composites import Composer
-from train.detector.fit import FitSettings, fit, learning_rate, load, load_averaged, new_state
+from train.detector.fit import FitSettings, fit, learning_rate, load, load_averaged, new_state, save
 from train.detector.losses import Target, Weights, detection_loss, diou, quality_focal
 from train.detector.network import Architecture, Predictions
 
@@ -82,6 +82,20 @@ def test_a_run_stops_resumes_and_leaves_a_network(composer: Composer, tmp_path: 
     network, seen = load_averaged(tmp_path / "last.pt")
     assert seen == 24
     assert all(np.isfinite(weight.detach().numpy()).all() for weight in network.parameters())
+
+
+def test_a_compact_checkpoint_goes_on_from_nearly_the_same(composer: Composer, tmp_path: Path) -> None:
+    state = new_state(TINY, SETTINGS)
+    fit(state, composer, SETTINGS, tmp_path)
+    save(state, tmp_path / "compact.pt", compact=True)
+    assert (tmp_path / "compact.pt").stat().st_size < 0.8 * (tmp_path / "last.pt").stat().st_size
+    whole, compact = (load(tmp_path / name, SETTINGS) for name in ("last.pt", "compact.pt"))
+    for name, weight in whole.averaged.state_dict().items():
+        assert torch.equal(weight, compact.averaged.state_dict()[name])
+    for name, weight in whole.network.state_dict().items():
+        torch.testing.assert_close(compact.network.state_dict()[name], weight, atol=1e-3, rtol=1e-3)
+    moments = next(iter(compact.optimiser.state.values()))
+    assert moments["exp_avg"].dtype == torch.float32
 
 
 @pytest.mark.parametrize(
