@@ -27,7 +27,7 @@ from train import (
     progress,
     tone,
 )
-from train.arguments import Given, chosen, options
+from train.arguments import Given, chosen, options, run
 from train.data import load_faces
 from train.features import feature_network
 from train.folders import DATA, MOBILEFACENET, ROOT, RUNS, YUNET, Data, Runs, Threads
@@ -204,11 +204,8 @@ app.add_typer(measuring.app)
 
 
 def main() -> None:
-    """Run a command; what is wrong with its input is said in one line."""
-    try:
-        app()
-    except (OSError, ValueError) as error:
-        sys.exit(f"error: {(str(error).strip() or type(error).__name__).splitlines()[-1]}")
+    """Run a command."""
+    run(app)
 
 
 if __name__ == "__main__":

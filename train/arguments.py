@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import sys
 import textwrap
 from collections.abc import Callable
 from dataclasses import fields
@@ -63,3 +64,11 @@ def options(*settings: type) -> Callable[[Callable[..., None]], Callable[..., No
 def chosen(group: type, given: Given) -> Given:
     """Those of the given options that are fields of this dataclass."""
     return {field.name: given[field.name] for field in fields(group) if field.name in given}
+
+
+def run(app: typer.Typer) -> None:
+    """Run what the command line asks for; what is wrong with its input is said in one line."""
+    try:
+        app()
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {(str(error).strip() or type(error).__name__).splitlines()[-1]}")

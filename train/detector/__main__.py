@@ -1,7 +1,6 @@
 """`python -m train.detector`: label, fit, export, evaluate and show the face detector."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from train.arguments import run
 from train.detector import evaluate as evaluation
 from train.detector import faces, sheet
 from train.detector import fit as fitting
@@ -140,12 +140,9 @@ def draw_sheet(
 
 
 def main() -> None:
-    """Run a command; what is wrong with its input is said in one line."""
+    """Run a command on one thread."""
     torch.set_num_threads(1)
-    try:
-        app()
-    except (OSError, ValueError) as error:
-        sys.exit(f"error: {(str(error).strip() or type(error).__name__).splitlines()[-1]}")
+    run(app)
 
 
 if __name__ == "__main__":
