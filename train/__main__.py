@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
@@ -75,46 +76,33 @@ def fit_command(
     launch.train(shape, settings, Machine(**chosen(Machine, given)), places)
 
 
-Part = Annotated[Path, typer.Argument(help="File of this training: taken up if it is there.")]
+def trains(course: part.Course) -> Callable[..., None]:
+    """The command that trains a part alone, or goes on where OUT stopped."""
+
+    def command(
+        out: Annotated[Path, typer.Argument(help="File of this training: taken up if it is there.")],
+        data: Data = DATA,
+        runs: Runs = RUNS,
+        images: Annotated[int, typer.Option(min=1, help="Faces to see.")] = course.settings.images,
+        threads: Threads = 1,
+    ) -> None:
+        torch.set_num_threads(threads)
+        phase = replace(course.settings.phases[0], images=images)
+        settings = replace(course.settings, phases=(phase,))
+        torch.manual_seed(settings.seed)
+        training = part.PartTraining(course)
+        if out.exists():
+            training.take(part.read(out, course.name))
+        faces = load_faces(data, runs / "cache", 192 if phase.size <= 192 else 336)
+        faces = replace(faces, lesson=tone.even_lesson(faces))
+        with progress.shown() as (report, advance), launch.asked_to_stop() as stopped:
+            part.fit_part(training, faces, settings, out, report, advance=advance, stopped=stopped)
+
+    return command
 
 
-@app.command("light")
-def light_command(
-    out: Part,
-    data: Data = DATA,
-    runs: Runs = RUNS,
-    images: Annotated[int, typer.Option(min=1, help="Faces to see.")] = light_fit.SETTINGS.images,
-    threads: Threads = 1,
-) -> None:
-    """Train the light network alone, for `fit --light`: exposure and colour, at hundreds of faces a second."""
-    train_part(light_fit.COURSE, out, data, runs, images, threads)
-
-
-@app.command("detail")
-def detail_command(
-    out: Part,
-    data: Data = DATA,
-    runs: Runs = RUNS,
-    images: Annotated[int, typer.Option(min=1, help="Faces to see.")] = detail_fit.SETTINGS.images,
-    threads: Threads = 1,
-) -> None:
-    """Train the detail's gates alone, for `fit --detail`: how much of what is fine is noise."""
-    train_part(detail_fit.COURSE, out, data, runs, images, threads)
-
-
-def train_part(course: part.Course, out: Path, data: Path, runs: Path, images: int, threads: int) -> None:
-    """Train a part alone, or go on where `out` stopped."""
-    torch.set_num_threads(threads)
-    phase = replace(course.settings.phases[0], images=images)
-    settings = replace(course.settings, phases=(phase,))
-    torch.manual_seed(settings.seed)
-    training = part.PartTraining(course)
-    if out.exists():
-        training.take(part.read(out, course.name))
-    faces = load_faces(data, runs / "cache", 192 if phase.size <= 192 else 336)
-    faces = replace(faces, lesson=tone.even_lesson(faces))
-    with progress.shown() as (report, advance), launch.asked_to_stop() as stopped:
-        part.fit_part(training, faces, settings, out, report, advance=advance, stopped=stopped)
+for course in (light_fit.COURSE, detail_fit.COURSE):
+    app.command(course.name, help=course.purpose)(trains(course))
 
 
 @app.command("masks")

@@ -63,4 +63,12 @@ def validate(detail: nn.Module, faces: Faces, size: int) -> dict[str, float]:
     return figures
 
 
-COURSE = Course("detail", build, SETTINGS, 1e-4, lesson, validate)
+COURSE = Course(
+    "detail",
+    "Train the detail's gates alone, for `fit --detail`: how much of what is fine is noise.",
+    build,
+    SETTINGS,
+    1e-4,
+    lesson,
+    validate,
+)

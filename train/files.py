@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,15 @@ def replace(path: Path, write: Callable[[Path], object]) -> None:
 
 def save_array(path: Path, array: NDArray[Any]) -> None:
     """An array as a .npy file."""
+    replace(path, lambda part: into(part, lambda file: np.save(file, array)))
 
-    def write(part: Path) -> None:
-        with part.open("wb") as file:  # by its name, numpy would add a suffix
-            np.save(file, array)
 
-    replace(path, write)
+def save_arrays(path: Path, **arrays: Any) -> None:
+    """Arrays by name as a .npz file."""
+    replace(path, lambda part: into(part, lambda file: np.savez(file, **arrays)))
+
+
+def into(part: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Let `write` fill an opened file: by a name alone, numpy would add a suffix to it."""
+    with part.open("wb") as file:
+        write(file)

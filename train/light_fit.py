@@ -63,4 +63,12 @@ def validate(light: nn.Module, faces: Faces, size: int) -> dict[str, float]:
 
 
 # a million weights see six thousand faces again and again: hence the weight decay
-COURSE = Course("light", Light, SETTINGS, 1e-2, lesson, validate)
+COURSE = Course(
+    "light",
+    "Train the light network alone, for `fit --light`: exposure and colour, at hundreds of faces a second.",
+    Light,
+    SETTINGS,
+    1e-2,
+    lesson,
+    validate,
+)

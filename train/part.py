@@ -24,6 +24,8 @@ class Course:
 
     name: str
     """Of the part, of the command that trains it, and of the option that takes it into `fit`."""
+    purpose: str
+    """What the command's help says."""
     build: Callable[[], nn.Module]
     settings: Settings
     weight_decay: float

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.data import decode, held_out
+from train.files import save_arrays
 from train.shards import read_shards
 
 Image = NDArray[np.uint8]
@@ -117,9 +118,7 @@ def save(bank: FaceBank, cache: Path) -> None:
     cache.mkdir(parents=True, exist_ok=True)
     for side, pictures in zip(LEVELS, bank.pictures, strict=True):
         np.save(cache / f"faces-{side}.npy", pictures)
-    part = cache / "labels.part.npz"
-    np.savez(part, boxes=bank.boxes, points=bank.points, keys=np.array(bank.keys))
-    part.rename(cache / "labels.npz")
+    save_arrays(cache / "labels.npz", boxes=bank.boxes, points=bank.points, keys=np.array(bank.keys))
 
 
 def load(cache: Path) -> FaceBank:
