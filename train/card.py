@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from train import manifest, tone
+from train.evaluate import DRAWS
 from train.files import replace
 from train.intervals import Figure
 from train.measurements import Version, unpacked
@@ -142,19 +143,12 @@ def faces_table(report: Report) -> str:
     """The default's PSNR by distortion and by skin tone."""
     groups = {**report.kinds, **{f"skin {name}": own for name, own in report.tones.items()}}
     lines: list[tuple[str, ...]] = [
-        (
-            name,
-            str(own.faces),
-            *(cell(figure, ".2f") for figure in (own.input, own.restored)),
-            "" if own.adjusted is None else f"{own.adjusted:.2f}",
-        )
-        for name, own in groups.items()
+        (name, str(own.faces), cell(own.input, ".2f"), cell(own.restored, ".2f")) for name, own in groups.items()
     ]
-    spread = [cell(report.tone_spread.get(state), ".2f") for state in ("input", "restored", "adjusted")]
+    spread = [cell(report.tone_spread.get(state), ".2f") for state in ("input", "restored")]
     lines.append((f"spread of skin bins with {tone.ENOUGH} faces or more", "", *spread))
     return (
         "### PSNR by distortion and by skin tone\n\n"
-        "Skin tone is the typology angle (ITA) of the original's cheeks: the tone in that light. A bin's mean depends "
-        'on the degradations that its few faces drew; "adjusted" takes that off, by the input\'s PSNR.\n\n'
-        + table(("", "faces", "input", "restored", "adjusted"), lines)
+        "Skin tone is the typology angle (ITA) of the original's cheeks: the tone in that light. Tones are compared "
+        f"under the same {DRAWS} degradations of every face.\n\n" + table(("", "faces", "input", "restored"), lines)
     )

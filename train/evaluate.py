@@ -1,7 +1,7 @@
 """Quality of a restorer on held-out faces degraded by Eq. 2: what is measured of each face, and the means in short."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +23,15 @@ from train.timing import multiply_accumulates as multiply_accumulates
 WINDOW = ((0.123, 0.873), (0.125, 0.875))
 """Rows and columns of our crop that best fit the 112 px template of face recognition (least squares, five points)."""
 
+DISTORTED = replace(PAPER, percent_dist=1.0)
+"""Eq. 2 on every picture."""
+
 Quality = dict[str, dict[str, Tensor]]
 """Values of each face (N) by region (whole, inside the mask) and metric."""
 REFERENCE = 336
 SEED = 2026
+DRAWS = 8
+"""Degradations that every face gets alike, where groups of faces are compared."""
 CHUNK = 4
 
 
@@ -63,9 +68,8 @@ def held_out(faces: Faces, count: int | None = None) -> HeldOut:
     """The held-out faces (the first `count`) at 336 px, always degraded alike: every picture is distorted."""
     chosen = faces.indices(training=False)[:count]
     target, mask = batch(faces, chosen, REFERENCE, STILL, np.random.default_rng(SEED))
-    settings = type(PAPER)(percent_dist=1.0)
     parts = [
-        degrade(target[start : start + 8], settings, torch.Generator().manual_seed(SEED + start))
+        degrade(target[start : start + 8], DISTORTED, torch.Generator().manual_seed(SEED + start))
         for start in range(0, len(target), 8)
     ]
     degraded, labels = (torch.cat(column) for column in zip(*parts, strict=True))
@@ -106,24 +110,35 @@ class Measured:
     size: the restorer's. quality: of the degraded input, of the restored face, of an undegraded face restored
     ("clean"), and of the restored face as frrcam shows it at 336 px ("shown"): the enlarged change on the full picture.
     probabilities: N×3. dice: of the mask against the label (N), on degraded and on undegraded faces; None where
-    there is no label.
+    there is no label. alike: PSNR before and after ("input", "restored"; N each), mean over degradations that are the
+    same for every face, so that groups of faces differ by nothing else.
     """
 
     size: int
     quality: dict[str, Quality]
     probabilities: Tensor
     dice: dict[str, Tensor] | None
+    alike: dict[str, Tensor]
 
 
 class Bench:
     """Held-out faces, and what is measured of them before any restorer, shared by all restorers of one run."""
 
     def __init__(
-        self, held: HeldOut, identity: Identity | None, distances: Mapping[str, perceptual.Distance] | None = None
+        self,
+        held: HeldOut,
+        identity: Identity | None,
+        distances: Mapping[str, perceptual.Distance] | None = None,
+        draws: int = DRAWS,
     ) -> None:
-        """distances: between the original and a picture, by name, beside the identity cosine (lpips, dlib)."""
+        """distances: between the original and a picture, by name, beside the identity cosine (lpips, dlib).
+
+        draws: see `Measured.alike`.
+        """
         self.held, self.identity, self.distances = held, identity, distances or {}
+        self.draws = draws
         self.tones = tone.angles(held.target, held.mask)
+        self._alike: dict[int, Tensor] = {}
         self._sizes: dict[int, HeldOut] = {}
         self._real: dict[int, Tensor] = {}
         self._input: dict[int, Quality] = {}
@@ -133,6 +148,14 @@ class Bench:
         if size not in self._sizes:
             self._sizes[size] = self.held.at(size)
         return self._sizes[size]
+
+    def alike(self, draw: int) -> HeldOut:
+        """The faces, each under the same degradation: that of the seed `draw`. Degraded once, kept in 8 bits."""
+        if draw not in self._alike:
+            faces = torch.split(self.held.target, 1)
+            spoilt = [degrade(face, DISTORTED, torch.Generator().manual_seed(draw))[0] for face in faces]
+            self._alike[draw] = (torch.cat(spoilt) * 255).round().byte()
+        return replace(self.held, degraded=self._alike[draw] / 255)
 
     def compare(self, target: Tensor, found: Tensor, mask: Tensor | None, real: Tensor | None) -> Quality:
         """Pixel and network metrics of some faces; `real` are the targets' embeddings, None leaves networks out.
@@ -228,7 +251,17 @@ def measure(restore: Restorer, size: int, bench: Bench, progress: Progress = sil
     }
     quality["shown"] = joined(shown_parts) if shown_parts else quality["restored"]
     masks = {name: torch.cat(parts) for name, parts in dice.items()} if held.mask is not None else None
-    return Measured(size, quality, torch.cat(rows_found), masks)
+    return Measured(size, quality, torch.cat(rows_found), masks, alike_psnr(restore, size, bench, progress))
+
+
+def alike_psnr(restore: Restorer, size: int, bench: Bench, progress: Progress) -> dict[str, Tensor]:
+    """See `Measured.alike`."""
+    rows = []
+    for draw in progress(range(bench.draws), f"same degradations at {size} px"):
+        held = bench.alike(draw).at(size)
+        rows.append((metrics.psnr(held.target, held.degraded), restored_psnr(restore, held)))
+    before, after = (torch.stack(column).mean(0) for column in zip(*rows, strict=True))
+    return {"input": before, "restored": after}
 
 
 def restored_psnr(restore: Restorer, held: HeldOut, progress: Progress = silent) -> Tensor:
@@ -261,7 +294,7 @@ class Scores:
 
 def evaluate(restore: Restorer, size: int, faces: Faces, identity: Identity | None, count: int | None = None) -> Scores:
     """Means of `measure` in short."""
-    bench = Bench(held_out(faces, count), identity)
+    bench = Bench(held_out(faces, count), identity, draws=1)
     measured = measure(restore, size, bench)
     before, after, clean = (measured.quality[state]["whole"] for state in ("input", "restored", "clean"))
     psnr = intervals.known(intervals.mean(after["psnr"]))

@@ -240,7 +240,7 @@ def figures(found: Report) -> manifest.Entry:
         "clean_psnr": plain(found.figure("clean", "psnr"), 1),
         "classifier_f1": plain(found.f1["macro"], 2),
         "mask_dice": plain(found.dice.get("degraded"), 3),
-        "tone_spread": plain(found.tone_spread.get("adjusted"), 2),
+        "tone_spread": plain(found.tone_spread.get("restored"), 2),
         "input_psnr": plain(found.figure("input", "psnr"), 2),
         "input_ssim": plain(found.figure("input", "ssim"), 3),
         "held_out_faces": found.faces,

@@ -22,12 +22,11 @@ NO_FID = (
 
 @dataclass(frozen=True)
 class Group:
-    """Some of the faces: how many, and their PSNR before and after; adjusted: see `adjusted`."""
+    """Some of the faces: how many, and their PSNR before and after."""
 
     faces: int
     input: Figure | None
     restored: Figure | None
-    adjusted: Figure | None = None
 
 
 @dataclass(frozen=True)
@@ -36,9 +35,10 @@ class Report:
 
     quality: by state (input, restored, clean, shown: see `evaluate.Measured`), region (whole, inside) and metric.
     dice: of the mask, on degraded and on undegraded faces. f1: macro, and of each distortion.
-    kinds: faces with each distortion, and with it alone. tones: by skin tone. tone_spread: largest less smallest PSNR
-    of the bins with enough faces: input, restored, adjusted. flicker: by region; input, restored and their difference,
-    in 8-bit levels. flicker_clips: that difference by clip. notes: what was not measured, and why.
+    kinds: faces with each distortion, and with it alone. tones: by skin tone, every face under the same degradations
+    (`evaluate.Measured.alike`). tone_spread: largest less smallest PSNR of the bins with enough faces. flicker: by
+    region; input, restored and their difference, in 8-bit levels. flicker_clips: that difference by clip. notes: what
+    was not measured, and why.
     """
 
     model: str
@@ -60,22 +60,8 @@ class Report:
 
 
 def group(psnr: Mapping[str, Tensor], rows: Tensor) -> Group:
-    """PSNR (input, restored and perhaps adjusted, N each) of the faces at these positions."""
-    means = {state: intervals.mean(values[rows]) for state, values in psnr.items()} if len(rows) else {}
-    return Group(len(rows), means.get("input"), means.get("restored"), means.get("adjusted"))
-
-
-def adjusted(psnr: Mapping[str, Tensor], bins: Mapping[str, Tensor]) -> Tensor:
-    """Restored PSNR (N) as if all faces had drawn equally hard degradations: an analysis of covariance.
-
-    A bin's few faces drew harder or easier degradations than another's. What a decibel of the input is worth within the
-    bins (least squares, one slope for all) is taken off for each face's distance from the mean input.
-    """
-    before, after = psnr["input"].double(), psnr["restored"].double()
-    centred = [(before[rows] - before[rows].mean(), after[rows] - after[rows].mean()) for rows in bins.values()]
-    x, y = (torch.cat(column) for column in zip(*centred, strict=True))
-    slope = (x * y).sum() / x.square().sum().clamp_min(1e-9)
-    return after - slope * (before - before.mean())
+    """PSNR (input and restored, N each) of the faces at these positions."""
+    return Group(len(rows), intervals.mean(psnr["input"][rows]), intervals.mean(psnr["restored"][rows]))
 
 
 def kinds(labels: Tensor) -> dict[str, Tensor]:
@@ -131,7 +117,6 @@ def summarise(
     """All figures of one restorer. clips: `flicker.measure` of each clip, by name."""
     labels, bins = bench.held.labels, tone.members(bench.tones)
     psnr = {state: measured.quality[state]["whole"]["psnr"] for state in ("input", "restored")}
-    by_tone = psnr | {"adjusted": adjusted(psnr, bins)}
     flicker, by_clip = steadiness(clips)
     why = {"fid": NO_FID, **notes}
     if bench.held.mask is None:
@@ -154,8 +139,8 @@ def summarise(
         dice={name: intervals.mean(values) for name, values in (measured.dice or {}).items()},
         f1=classifier(labels, measured.probabilities),
         kinds={name: group(psnr, rows) for name, rows in kinds(labels).items()},
-        tones={name: group(by_tone, rows) for name, rows in bins.items()},
-        tone_spread=spreads(by_tone, bins),
+        tones={name: group(measured.alike, rows) for name, rows in bins.items()},
+        tone_spread=spreads(measured.alike, bins),
         flicker=flicker,
         flicker_clips=by_clip,
         notes=why,

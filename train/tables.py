@@ -71,15 +71,14 @@ def behaviour(report: Report) -> Table:
 
 
 def groups(report: Report) -> Table:
-    """PSNR by distortion and by skin tone, there also adjusted for the input (`report.adjusted`)."""
-    table = grid("PSNR, dB", "", "faces", "input", "restored", "adjusted")
+    """PSNR by distortion, and by skin tone under the same degradations for all (`evaluate.Measured.alike`)."""
+    table = grid("PSNR, dB", "", "faces", "input", "restored")
     for name, own in report.kinds.items():
         table.add_row(name, str(own.faces), cell(own.input, ".2f"), cell(own.restored, ".2f"))
     table.add_section()
     for name, own in report.tones.items():
-        values = (cell(figure, ".2f") for figure in (own.input, own.restored, own.adjusted))
-        table.add_row(f"skin {name}", str(own.faces), *values)
-    spread = [cell(report.tone_spread.get(state), ".2f") for state in ("input", "restored", "adjusted")]
+        table.add_row(f"skin {name}", str(own.faces), cell(own.input, ".2f"), cell(own.restored, ".2f"))
+    spread = [cell(report.tone_spread.get(state), ".2f") for state in ("input", "restored")]
     table.add_row(f"spread, bins of {tone.ENOUGH} or more", "", *spread)
     return table
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from io import BytesIO, StringIO
 from pathlib import Path
 from urllib.parse import unquote
@@ -22,6 +23,7 @@ from train import (
     intervals,
     masks,
     measurements,
+    metrics,
     page,
     perceptual,
     report,
@@ -83,7 +85,7 @@ def differs(a: Tensor, b: Tensor) -> Tensor:
 
 @pytest.fixture(scope="module")
 def bench(faces: Faces) -> evaluate.Bench:
-    return evaluate.Bench(evaluate.held_out(labelled(faces)), Embeds(), {"lpips": differs})
+    return evaluate.Bench(evaluate.held_out(labelled(faces)), Embeds(), {"lpips": differs}, draws=2)
 
 
 def halfway(bench: evaluate.Bench) -> evaluate.Restorer:
@@ -138,7 +140,7 @@ def test_a_smaller_restorer_is_shown_on_the_full_picture(bench: evaluate.Bench) 
 
 
 def test_without_labels_and_face_network_the_rest_is_measured(faces: Faces) -> None:
-    bare = evaluate.Bench(evaluate.held_out(faces, 2), None)
+    bare = evaluate.Bench(evaluate.held_out(faces, 2), None, draws=1)
     measured = evaluate.measure(unchanged, 96, bare)
     assert measured.dice is None
     assert measured.quality["input"].keys() == {"whole"}
@@ -162,16 +164,21 @@ def test_faces_by_distortion() -> None:
     }
 
 
-def test_a_bins_luck_with_its_degradations_is_taken_off() -> None:
-    before = torch.tensor([10.0, 12, 14, 20, 22, 24])
-    after = 0.5 * before + torch.tensor([20.0, 20, 20, 19, 19, 19])
-    bins = {
-        "light": torch.tensor([0, 1, 2]),
-        "dark": torch.tensor([3, 4, 5]),
-        "tan": torch.tensor([], dtype=torch.int64),
-    }
-    found = report.adjusted({"input": before, "restored": after}, bins)
-    assert found.tolist() == pytest.approx([28.5] * 3 + [27.5] * 3)
+def test_every_face_is_degraded_alike_where_tones_are_compared(bench: evaluate.Bench) -> None:
+    target = bench.held.target[:1].expand(3, -1, -1, -1)
+    same = evaluate.Bench(replace(bench.held, target=target), None)
+    first, other = (same.alike(draw).degraded for draw in (0, 1))
+    assert all(torch.equal(face, first[0]) for face in first)
+    assert not torch.equal(first, other)
+    assert torch.equal(same.alike(0).degraded, first)
+    assert bool((metrics.psnr(target, first) < 45).all())
+
+
+def test_tones_are_compared_by_their_mean_over_the_same_degradations(bench: evaluate.Bench) -> None:
+    found = evaluate.measure(unchanged, 336, bench).alike
+    assert torch.equal(found["restored"], found["input"])
+    draws = [metrics.psnr(bench.held.target, bench.alike(draw).degraded) for draw in range(bench.draws)]
+    assert torch.allclose(found["input"], torch.stack(draws).mean(0))
 
 
 def test_a_page_of_pictures(bench: evaluate.Bench, tmp_path: Path) -> None:
