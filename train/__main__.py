@@ -1,4 +1,4 @@
-"""python -m train: fit, masks, evaluate, export, sheet and pack for FRR-Net; `python -m train.detector` has its own."""
+"""python -m train: FRR-Net from photographs to the files in weights/; `python -m train.detector` has its own."""
 
 import json
 import sys
@@ -92,7 +92,7 @@ def trains(course: part.Course) -> Callable[..., None]:
         torch.manual_seed(settings.seed)
         training = part.PartTraining(course)
         if out.exists():
-            training.take(part.read(out, course.name))
+            training.take(part.read(out, course))
         faces = load_faces(data, runs / "cache", 192 if phase.size <= 192 else 336)
         faces = replace(faces, lesson=tone.even_lesson(faces))
         with progress.shown() as (report, advance), launch.asked_to_stop() as stopped:

@@ -65,7 +65,7 @@ ONE = replace(losses.PAPER, angular=0.0, perceptual=0.0, style=0.0)
 VARIANTS = {
     **{name: Variant(seed=seed) for seed, name in enumerate(SEEDS, 1)},
     "no classifier": Variant(weights=replace(OURS, classifier=0.0), joined=False),
-    "no mask": Variant(weights=replace(OURS, dice=0.0)),
+    "no mask": Variant(weights=replace(OURS, dice=0.0, mask=0.0)),
     "reconstruction": Variant(weights=ONE),
     "+ perceptual": Variant(weights=replace(ONE, perceptual=losses.PAPER.perceptual)),
     "+ angular": Variant(weights=replace(losses.PAPER, style=0.0)),
@@ -137,7 +137,12 @@ class Bench:
         """Train, or go on with what `folder` holds of it, and measure; what is measured is of no use once `stopped`."""
         plan = settings(variant, self.images)
         torch.manual_seed(variant.seed)
-        begun = folder / "checkpoint.pt"
+        begun, asked = folder / "checkpoint.pt", folder / "asked.json"
+        plans = {name: value for name, value in self.asked(variant).items() if name != "held_out"}
+        if not asked.exists() or json.loads(asked.read_text()) != json.loads(json.dumps(plans)):
+            begun.unlink(missing_ok=True)  # of another plan: its network would answer for this one
+        folder.mkdir(parents=True, exist_ok=True)
+        asked.write_text(json.dumps(plans))
         shape = {name: getattr(variant, name) for name in ("width", "depth", "stem_stride")}
         state = (
             checkpoint.load(begun, plan.rate)

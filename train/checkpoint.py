@@ -110,7 +110,8 @@ def save(path: Path, state: State, *, compact: bool = False) -> None:
 
 
 def write(path: Path, content: Content) -> None:
-    """Write a file of PyTorch's."""
+    """Write a file of PyTorch's; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     replace(path, lambda part: torch.save(content, part))
 
 
@@ -136,17 +137,35 @@ def read(path: Path) -> Content:
     if not isinstance(content, dict) or not {"shape", "average", "images"} <= content.keys():
         raise ValueError(f"{path} is no checkpoint of FRR-Net")
     with torch.device("meta"):
-        wanted = FRRNet(**content["shape"]).state_dict()
-    if odd := wanted.keys() ^ content["average"].keys():
+        odd = unlike(FRRNet(**content["shape"]), content["average"])
+    if odd:
         raise ValueError(
-            f"{path} is of another version of the network ({len(odd)} parts differ, {min(odd)} first): train anew"
+            f"{path} is of another version of the network ({len(odd)} parts differ, {odd[0]} first): train anew"
         )
     return content
 
 
+def unlike(network: nn.Module, saved: dict[str, Tensor]) -> list[str]:
+    """Names, sorted, of what a network and saved weights do not both have in the same shape."""
+    wanted = network.state_dict()
+    return sorted(
+        name
+        for name in wanted.keys() | saved.keys()
+        if name not in wanted or name not in saved or wanted[name].shape != saved[name].shape
+    )
+
+
+def read_training(path: Path) -> Content:
+    """A saved state's contents, to train on; raises as `read`, and ValueError for a network without its training."""
+    content = read(path)
+    if not {"optimiser", "step"} <= content.keys():
+        raise ValueError(f"{path} holds a network without its training: it cannot be trained on")
+    return content
+
+
 def load(path: Path, rate: float, device: torch.device | str = "cpu") -> State:
-    """A saved state on a device; raises as `read`."""
-    return restored(read(path), rate, device)
+    """A saved state on a device; raises as `read_training`."""
+    return restored(read_training(path), rate, device)
 
 
 def load_network(path: Path) -> tuple[FRRNet, int]:

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from frrcam.faces import alignment
-from train.files import save_array
-from train.shards import TRAINING, read_shards
+from train.files import replace, save_array
+from train.shards import TRAINING, addresses, read_shards
 
 Image = NDArray[np.uint8]
 
@@ -36,7 +36,7 @@ def held_out(key: str) -> bool:
 
 def decode(content: bytes) -> Image:
     """An encoded picture as BGR uint8 H×W×3; ValueError if it is none."""
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
     if image is None:
         raise ValueError(f"not a picture ({len(content)} bytes)")
     return np.asarray(image, np.uint8)
@@ -82,8 +82,22 @@ def canvas(files: dict[str, bytes], size: int) -> Image:
     pictures = [files[extension] for extension in PICTURES if extension in files]
     if not pictures or "json" not in files:
         raise ValueError(f"a face needs a picture ({', '.join(PICTURES)}) and a json, not only {sorted(files)}")
-    points = np.array(json.loads(files["json"])["kps"], np.float32).reshape(5, 2)
+    points = parse_points(files["json"])
     return alignment.crop(decode(pictures[0]), canvas_affine(points, size), canvas_size(size))[..., ::-1]
+
+
+def parse_points(content: bytes) -> NDArray[np.float32]:
+    """The five known points (5×2 px) of a sample's JSON: left eye, right eye, nose, mouth corners, as the viewer sees.
+
+    Raises ValueError if there are not five finite points or the eyes coincide.
+    """
+    try:
+        points = np.array(json.loads(content)["kps"], np.float32).reshape(5, 2)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"no five points in {content[:60]!r}") from error
+    if not np.isfinite(points).all() or np.allclose(points[0], points[1]):
+        raise ValueError(f"not a face: points {points.tolist()}")
+    return points
 
 
 def build_cache(data: Path | str, cache: Path, size: int, pattern: str = TRAINING) -> None:
@@ -93,23 +107,39 @@ def build_cache(data: Path | str, cache: Path, size: int, pattern: str = TRAININ
     for key, files in read_shards(data, pattern):
         keys.append(key)
         canvases.append(canvas(files, size))
+    if not keys:
+        raise ValueError(f"no face in the shards of {data}")
     path = cache / f"faces-{size}.npy"
     save_array(path, np.stack(canvases))
-    path.with_suffix(".json").write_text(json.dumps(keys))
+    content = json.dumps({"shards": identities(data, pattern), "keys": keys})
+    replace(path.with_suffix(".json"), lambda part: part.write_text(content))
+
+
+def identities(data: Path | str, pattern: str = TRAINING) -> list[str]:
+    """What tells shards from others without reading them: a file's name and bytes, another address itself."""
+    urls = addresses(data, pattern)
+    return [f"{Path(url).name} {Path(url).stat().st_size}" if Path(url).is_file() else url for url in urls]
 
 
 def load_faces(data: Path | str, cache: Path, size: int) -> Faces:
-    """The faces with crops of side `size`, built on first use; masks beside them where `masks` has labelled them."""
-    path = cache / f"faces-{size}.npy"
-    if not path.with_suffix(".json").exists():
+    """The faces with crops of side `size`, built on first use; masks beside them where `masks` has labelled them.
+
+    Raises ValueError if the cache was built from other shards, or its masks label other faces.
+    """
+    path, labels = cache / f"faces-{size}.npy", cache / "masks.npy"
+    described = path.with_suffix(".json")
+    if not described.exists():
         build_cache(data, cache, size)
-    masks = cache / "masks.npy"
-    return Faces(
-        np.load(path, mmap_mode="r"),
-        size,
-        tuple(json.loads(path.with_suffix(".json").read_text())),
-        np.load(masks, mmap_mode="r") if masks.exists() else None,
-    )
+    content = json.loads(described.read_text())
+    if not isinstance(content, dict) or content["shards"] != identities(data):
+        raise ValueError(f"{path} holds the faces of other shards than {data}: delete {cache} or give another --runs")
+    masks = np.load(labels, mmap_mode="r") if labels.exists() else None
+    if masks is not None and len(masks) != len(content["keys"]):
+        raise ValueError(
+            f"{labels} labels {len(masks)} faces, {path.name} holds {len(content['keys'])}: "
+            "run python -m train masks --again"
+        )
+    return Faces(np.load(path, mmap_mode="r"), size, tuple(content["keys"]), masks)
 
 
 @dataclass(frozen=True)

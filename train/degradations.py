@@ -108,7 +108,7 @@ def sfhq_faces(data: Path | str, count: int) -> Tensor:
     chosen = (
         canvas(files, SIZE)[offset : offset + SIZE, offset : offset + SIZE]
         for key, files in read_shards(data)
-        if held_out(key) and "sfhq" in json.loads(files["json"])["source"].lower()
+        if held_out(key) and "sfhq" in str(json.loads(files["json"]).get("source")).lower()
     )
     found = list(islice(chosen, count))
     if not found:

@@ -83,12 +83,16 @@ def degrade(
 ) -> tuple[Tensor, Tensor]:
     """Degraded images (N×3×S×S, RGB, [0,1], 8-bit steps) and labels (N×3: noise, blur, relight).
 
-    The first share `percent_dist` of the batch is distorted (Algorithm 1), the rest is returned as it came.
+    Each picture is distorted with probability `percent_dist`, else returned as it came. (Algorithm 1 counts off the
+    first 85 % of a batch instead: of four pictures, that is all of them.)
     first, total: the images are those from place `first` of a batch of `total`, and degraded as they are in it.
     """
     total, last = total or len(images), first + len(images)
     draw = Sampler(generator, total)
-    distorted = torch.arange(total, device=images.device) / total <= settings.percent_dist
+    # drawn only where it decides something: held-out faces, distorted all, keep the draws that they have always had
+    distorted = torch.ones(total, dtype=torch.bool, device=images.device)
+    if settings.percent_dist < 1:
+        distorted = draw.coin(settings.percent_dist)
     down, exposed, jittered, chromatic, noisy, blurred, compressed = choose(draw, settings.probability, distorted)
     lit, shaded, moving, blotchy = (
         draw.coin(p) & distorted for p in (settings.screen, settings.shade, settings.motion, settings.chroma_noise)

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from train import intervals, metrics, perceptual, tone
+from train import metrics, perceptual, tone
 from train.data import STILL, Faces, batch
 from train.degrade import PAPER, degrade
-from train.export import session
 from train.precision import K, identity_scores
 from train.restorers import Restorer as Restorer
+from train.restorers import opened_session
 from train.restorers import restorer as restorer
 from train.timing import Progress, silent
 from train.timing import milliseconds as milliseconds
@@ -86,10 +86,10 @@ class Identity:
     """Cosine between two pictures' face embeddings (MobileFaceNet, 112 px RGB, (x − 127.5) / 128)."""
 
     def __init__(self, model: Path, threads: int = 1) -> None:
-        """FileNotFoundError if there is no such file."""
+        """FileNotFoundError if there is no such file, ValueError if it is no network."""
         if not model.is_file():
             raise FileNotFoundError(f"{model}: no such file: set --data to the folder that holds models/")
-        self.session = session(model, threads)
+        self.session = opened_session(model, threads)
         self.input = self.session.get_inputs()[0].name
 
     def embed(self, images: Tensor) -> Tensor:
@@ -272,42 +272,4 @@ def restored_psnr(restore: Restorer, held: HeldOut, progress: Progress = silent)
             metrics.psnr(held.target[rows], restore(held.degraded[rows])[0])
             for rows in chunks(len(held), progress, f"fp32 at {size} px")
         ]
-    )
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Means over the held-out faces; `low` and `high` bound the PSNR's 95 % bootstrap interval."""
-
-    faces: int
-    input_psnr: float
-    input_ssim: float
-    psnr: float
-    low: float
-    high: float
-    ssim: float
-    clean_psnr: float
-    f1: float
-    input_identity: float | None
-    identity: float | None
-
-
-def evaluate(restore: Restorer, size: int, faces: Faces, identity: Identity | None, count: int | None = None) -> Scores:
-    """Means of `measure` in short."""
-    bench = Bench(held_out(faces, count), identity, draws=1)
-    measured = measure(restore, size, bench)
-    before, after, clean = (measured.quality[state]["whole"] for state in ("input", "restored", "clean"))
-    psnr = intervals.known(intervals.mean(after["psnr"]))
-    return Scores(
-        faces=len(bench.held),
-        input_psnr=float(before["psnr"].mean()),
-        input_ssim=float(before["ssim"].mean()),
-        psnr=psnr.value,
-        low=psnr.low,
-        high=psnr.high,
-        ssim=float(after["ssim"].mean()),
-        clean_psnr=float(clean["psnr"].mean()),
-        f1=metrics.macro_f1(bench.held.labels, measured.probabilities),
-        input_identity=float(before["identity"].mean()) if identity else None,
-        identity=float(after["identity"].mean()) if identity else None,
     )

@@ -35,7 +35,10 @@ class FaceFeatures(nn.Module):
 
     def __init__(self, model: Path) -> None:
         super().__init__()
-        graph = onnx.load(str(model)).graph
+        try:
+            graph = onnx.load(str(model)).graph
+        except Exception as error:  # protobuf's own types share no base but this
+            raise ValueError(f"{model} cannot be read as a network: {error}") from error
         self.input = graph.input[0].name
         self.names: list[str] = []
         for tensor in graph.initializer:

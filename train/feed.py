@@ -26,7 +26,9 @@ MILD = 0.7
 
 
 def shuffled(indices: np.ndarray, seed: int, start: int, count: int) -> np.ndarray:
-    """`count` entries from place `start` of an endless list of shuffles of `indices`."""
+    """`count` entries from place `start` of an endless list of shuffles of `indices`; ValueError if these are none."""
+    if not len(indices):
+        raise ValueError("there is no face to train on: all are held out")
     places = np.arange(start, start + count)
     rounds = places // len(indices)
     order = {r: np.random.default_rng((seed, int(r))).permutation(indices) for r in np.unique(rounds)}

@@ -9,6 +9,7 @@ import torch
 from train import checkpoint, progress, sheet
 from train.checkpoint import State
 from train.data import Faces
+from train.files import replace
 from train.settings import Settings
 from train.validation import held_out_pairs, validate
 
@@ -57,10 +58,21 @@ class Journal:
 
 
 def log(path: Path, row: dict[str, float]) -> None:
-    """Append a row to a CSV file; the head is written with the first."""
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, row)
-        if new:
+    """Append a row to a CSV file; a column that is new, as under another loss, is empty in the rows before."""
+    before: list[dict[str, str]] = []
+    if path.exists():
+        with path.open(newline="") as file:
+            before = list(csv.DictReader(file))
+    columns = list(dict.fromkeys([*(before[0] if before else ()), *row]))
+    if before and columns == list(before[0]):
+        with path.open("a", newline="") as file:
+            csv.DictWriter(file, columns).writerow(row)
+        return
+
+    def write(part: Path) -> None:
+        with part.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns)
             writer.writeheader()
-        writer.writerow(row)
+            writer.writerows([*before, row])
+
+    replace(path, write)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from train import checkpoint, fit, masks, part, progress, shards, tone
+from train import checkpoint, detail_fit, fit, light_fit, masks, part, progress, shards, tone
 from train.data import Faces, load_faces
 from train.distributed import World, joined
 from train.features import feature_network
@@ -110,26 +110,25 @@ def beginning(shape: dict[str, Any], settings: Settings, places: Places) -> chec
     """The checkpoint to go on from, or a new network's."""
     resumed = places.out / "checkpoint.pt"
     if resumed.exists():
-        return checkpoint.read(resumed)
+        return checkpoint.read_training(resumed)
     if places.begin is not None:
-        return checkpoint.read(places.begin)
+        return checkpoint.read_training(places.begin)
     torch.manual_seed(settings.seed)
     network = checkpoint.build(shape)
-    for name, path in (("light", places.light), ("detail", places.detail)):
+    for course, path in ((light_fit.COURSE, places.light), (detail_fit.COURSE, places.detail)):
         if path is not None:
-            take_part(network, name, path)
+            take_part(network, course, path)
     return checkpoint.contents(checkpoint.start(network, settings.rate))
 
 
-def take_part(network: FRRNet, name: str, path: Path) -> None:
-    """Put what `python -m train NAME` left into the network; ValueError if it does not fit there."""
-    own = getattr(network, name)
-    content = part.read(path, name)["average"]
+def take_part(network: FRRNet, course: part.Course, path: Path) -> None:
+    """Put what a part's own training left into the network; ValueError if it does not fit there."""
+    own = getattr(network, course.name)
+    content = part.read(path, course)["average"]
     if own is None:
-        raise ValueError(f"--{name}: a network of stem stride {network.stem_stride} has no such part")
-    fits = {key: value.shape for key, value in own.state_dict().items()} == {k: v.shape for k, v in content.items()}
-    if not fits:
-        raise ValueError(f"--{name}: {path} was trained for another width or stem stride")
+        raise ValueError(f"--{course.name}: a network of stem stride {network.stem_stride} has no such part")
+    if checkpoint.unlike(own, content):
+        raise ValueError(f"--{course.name}: {path} was trained for another width or stem stride")
     own.load_state_dict(content)
 
 

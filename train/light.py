@@ -9,29 +9,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from train.operators import area, bilinear
+
 VIEW = 48
 """Side of the small view."""
 GRID = 12
 """Side of the grid that gains and offsets are given on."""
 
 
-def pooling_matrix(outputs: int, inputs: int) -> Tensor:
-    """Area-average resampling from `inputs` to `outputs` samples as a matrix (outputs×inputs, rows sum to one)."""
-    edges = torch.arange(outputs + 1, dtype=torch.float64) * inputs / outputs
-    cells = torch.arange(inputs, dtype=torch.float64)
-    overlap = torch.minimum(edges[1:, None], cells + 1) - torch.maximum(edges[:-1, None], cells)
-    return (overlap.clamp_min(0) * outputs / inputs).float()
-
-
-def widening_matrix(outputs: int, inputs: int) -> Tensor:
-    """Linear interpolation from `inputs` to `outputs` samples, pixel centres at one half (outputs×inputs)."""
-    centre = ((torch.arange(outputs, dtype=torch.float64) + 0.5) * inputs / outputs - 0.5).clamp(0, inputs - 1)
-    return (1 - (centre[:, None] - torch.arange(inputs, dtype=torch.float64)).abs()).clamp_min(0).float()
-
-
 def pooled(image: Tensor, side: int) -> Tensor:
     """Averages of an image (N×C×S×S) on a grid of `side`."""
-    matrix = pooling_matrix(side, image.shape[-1]).to(image)
+    matrix = area(side, image.shape[-1]).to(image)
     return matrix @ image @ matrix.T
 
 
@@ -81,6 +69,6 @@ class Light(nn.Module):
 def relight(image: Tensor, affine: Tensor, grid: Tensor) -> Tensor:
     """image (N×3×S×S) + affine of its colours, then the grid's gains and offsets, smoothly between its points."""
     mixed = affine[:, :, :3] @ image.flatten(2) + affine[:, :, 3:]
-    matrix = widening_matrix(image.shape[-1], GRID).to(image)
+    matrix = bilinear(image.shape[-1], GRID).to(image)
     gain, offset = (matrix @ grid @ matrix.T).chunk(2, 1)
     return (image + mixed.view(image.shape)) * (1 + gain) + offset

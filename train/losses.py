@@ -1,6 +1,7 @@
 """The paper's losses (002, Eq. 4-8), the classifier's, and five that speed up a short training; batch means."""
 
 from dataclasses import dataclass
+from math import inf
 
 import torch
 from torch import Tensor, nn
@@ -100,7 +101,9 @@ class Weights:
     style: float = 0.0
     """Weight of the distance of their Gram matrices (paper: 4e-5), likewise."""
     dice: float = 0.1
-    """Weight of the mask's dice and cross-entropy (paper: 1, dice alone)."""
+    """Weight of the mask's dice (paper: 1)."""
+    mask: float = 0.1
+    """Weight of the mask's cross-entropy (paper: none)."""
     classifier: float = 0.1
     """Weight of the distortion classifier's cross-entropy (--paper: 1; the paper names none)."""
     log_error: float = 0.08
@@ -114,13 +117,18 @@ class Weights:
     identity: float = 0.0
     """Weight of 1 - the cosine of face embeddings (paper: none); it needs --features mobilefacenet."""
 
+    def __post_init__(self) -> None:
+        for name, weight in vars(self).items():
+            if not 0 <= weight < inf:
+                raise ValueError(f"--{name.replace('_', '-')} must be a number from 0, not {weight}")
+
     @property
     def featured(self) -> bool:
         """Whether a feature network is needed."""
         return bool(self.perceptual or self.style or self.identity)
 
 
-PAPER = Weights(1.0, 1.0, 0.04, 4e-5, 1.0, 1.0, 0.0, 0.0, 0.0)
+PAPER = Weights(1.0, 1.0, 0.04, 4e-5, dice=1.0, mask=0.0, classifier=1.0, log_error=0.0, coarse=0.0, fine=0.0)
 """The paper's; it gives no factor for the classifier."""
 
 
@@ -147,7 +155,8 @@ def total(
         "fine": fine(truth.image, restored),
     }
     if truth.mask is not None:
-        terms["dice"] = dice(truth.mask, mask.sigmoid()) + functional.binary_cross_entropy_with_logits(mask, truth.mask)
+        terms["dice"] = dice(truth.mask, mask.sigmoid())
+        terms["mask"] = functional.binary_cross_entropy_with_logits(mask, truth.mask)
     if weights.ssim:
         terms["ssim"] = dissimilarity(truth.image, restored)
     if features is not None and weights.featured:

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from frrcam.faces import alignment
-from train import checkpoint, losses
+from train import checkpoint, intervals, losses, metrics
 from train.data import STILL, Faces, Jitter, batch, canvas_affine, canvas_size, decode
 from train.degrade import Degradation, degrade
 from train.files import save_array
@@ -88,6 +88,11 @@ class Settings:
     seed: int = 1
     """Of weights, data order, jitter and degradation."""
 
+    def __post_init__(self) -> None:
+        for name in ("images", "batch", "rate"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"--{name} must be above 0, not {getattr(self, name)}")
+
 
 def fit_teacher(faces: Faces, settings: Settings, report: Callable[[str], None] = print) -> FRRNet:
     """Train the teacher on the segmented faces that are not held out, under one cosine."""
@@ -129,12 +134,6 @@ class Scores:
     lowest: float
 
 
-def dice(found: Tensor, truth: Tensor) -> Tensor:
-    """2·|A∩B| / (|A|+|B|) per picture (N) of masks (N×1×H×W) cut at one half; two empty masks agree."""
-    a, b = (found > 0.5).flatten(1), (truth > 0.5).flatten(1)
-    return (2 * (a & b).sum(1) + 1e-9) / (a.sum(1) + b.sum(1) + 1e-9)
-
-
 def dice_scores(network: FRRNet, faces: Faces) -> Scores:
     """Dice on the held-out segmented faces, undegraded and aligned by their points as they are."""
     rows = []
@@ -142,16 +141,10 @@ def dice_scores(network: FRRNet, faces: Faces) -> Scores:
         image, mask = batch(faces, np.array([index]), faces.size, STILL, np.random.default_rng(0))
         if mask is None:
             raise ValueError("the segmented faces carry no masks")
-        rows.append(float(dice(network(image)[1], mask)))
-    values = np.array(rows)
-    means = values[np.random.default_rng(0).integers(0, len(values), (1000, len(values)))].mean(1)
-    low, high = np.percentile(means, (2.5, 97.5))
-    return Scores(len(values), float(values.mean()), float(low), float(high), float(values.min()))
-
-
-def dice_score(network: FRRNet, faces: Faces) -> float:
-    """Mean dice on the held-out segmented faces."""
-    return dice_scores(network, faces).dice
+        rows.append(metrics.dice(mask, network(image)[1]))
+    values = torch.cat(rows)
+    found = intervals.known(intervals.mean(values))
+    return Scores(len(values), found.value, found.low, found.high, float(values.min()))
 
 
 def save_teacher(path: Path, teacher: FRRNet, settings: Settings) -> None:

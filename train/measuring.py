@@ -193,7 +193,7 @@ def sheet_command(
     data: Data = DATA,
     runs: Runs = RUNS,
     wild: Annotated[bool, typer.Option(help="The faces in DATA/wild instead of degraded held-out ones.")] = False,
-    count: Annotated[int, typer.Option(help="How many held-out faces.")] = 24,
+    count: Annotated[int, typer.Option(min=1, help="How many held-out faces.")] = 24,
 ) -> None:
     """Draw degraded | restored | original faces, to look at."""
     restore, size = evaluate.restorer(model)

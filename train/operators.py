@@ -47,19 +47,20 @@ def motion(length: Tensor, size: int) -> Tensor:
     return banded((length[..., None] / 2 + 0.5 - taps(size, length.device).abs()).clamp(0, 1), size)
 
 
-def area(outputs: int, inputs: int, device: torch.device) -> Tensor:
-    """Area-average down-sampling (outputs×inputs), as OpenCV's INTER_AREA."""
-    edges = torch.arange(outputs + 1, device=device) * (inputs / outputs)
-    cells = torch.arange(inputs, device=device)
+def area(outputs: int, inputs: int, device: torch.device | None = None) -> Tensor:
+    """Area-average resampling (outputs×inputs, rows sum to one), as OpenCV's INTER_AREA shrinks."""
+    edges = torch.arange(outputs + 1, dtype=torch.float64, device=device) * inputs / outputs
+    cells = torch.arange(inputs, dtype=torch.float64, device=device)
     overlap = torch.minimum(edges[1:, None], cells + 1) - torch.maximum(edges[:-1, None], cells)
-    return overlap.clamp_min(0) * (outputs / inputs)
+    return (overlap.clamp_min(0) * outputs / inputs).float()
 
 
-def bilinear(outputs: int, inputs: int, device: torch.device) -> Tensor:
+def bilinear(outputs: int, inputs: int, device: torch.device | None = None) -> Tensor:
     """Linear interpolation (outputs×inputs) with pixel centres at one half, as OpenCV's INTER_LINEAR."""
-    centre = ((torch.arange(outputs, device=device) + 0.5) * (inputs / outputs) - 0.5).clamp(0, inputs - 1)
-    cells = torch.arange(inputs, device=device)
-    return (1 - (centre[:, None] - cells).abs()).clamp_min(0)
+    places = torch.arange(outputs, dtype=torch.float64, device=device)
+    centre = ((places + 0.5) * inputs / outputs - 0.5).clamp(0, inputs - 1)
+    cells = torch.arange(inputs, dtype=torch.float64, device=device)
+    return (1 - (centre[:, None] - cells).abs()).clamp_min(0).float()
 
 
 def downscale(ratios: Tensor, size: int) -> Tensor:

@@ -74,11 +74,18 @@ class PartTraining:
         return float(loss.detach())
 
 
-def read(path: Path, name: str) -> dict[str, Any]:
-    """What the training of the part `name` saved; FileNotFoundError if nothing, ValueError if it is something else."""
-    content: dict[str, Any] = checkpoint.opened(path, f"holds no {name} network")
-    if not isinstance(content, dict) or not {"network", "average", "optimiser", "step", "images"} <= content.keys():
-        raise ValueError(f"{path} holds no {name} network: make one with `python -m train {name} {path}`")
+def read(path: Path, course: Course) -> dict[str, Any]:
+    """What a part's training saved; FileNotFoundError if nothing, ValueError if it is something else."""
+    content: dict[str, Any] = checkpoint.opened(path, f"holds no {course.name} network")
+    fields = {"network", "average", "optimiser", "step", "images"}
+    if (
+        not isinstance(content, dict)
+        or not fields <= content.keys()
+        or checkpoint.unlike(course.build(), content["average"])
+    ):
+        raise ValueError(
+            f"{path} holds no {course.name} network of this version: give `python -m train {course.name}` a new file"
+        )
     return content
 
 
@@ -102,9 +109,10 @@ def fit_part(
         loss = training.learn(degraded, truth.image, settings)
         advance(settings.progress(training.images), f"{training.images} of {settings.images} images")
         if training.images // settings.validate_every != before // settings.validate_every:
-            scores = training.course.validate(training.average, faces, size)
-            figures = ", ".join(f"{name} {value:.2f}" for name, value in scores.items())
-            report(f"{training.images} of {settings.images} images: loss {loss:.4f}, {figures}")
             training.save(path)
+            held_out = len(faces.indices(training=False))
+            scores = training.course.validate(training.average, faces, size) if held_out else {}
+            figures = ", ".join(f"{name} {value:.2f}" for name, value in scores.items()) or "no face is held out"
+            report(f"{training.images} of {settings.images} images: loss {loss:.4f}, {figures}")
     training.save(path)
     return training.average

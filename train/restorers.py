@@ -44,12 +44,17 @@ def restorer(file: Path, threads: int = 2, size: int = SIZE) -> tuple[Restorer, 
     return restore, int(opened.get_inputs()[0].shape[-1])
 
 
-def contract_session(file: Path, threads: int) -> onnxruntime.InferenceSession:
-    """The file opened; ValueError if it cannot be, or keeps another contract than a restorer's."""
+def opened_session(file: Path, threads: int) -> onnxruntime.InferenceSession:
+    """The file opened; ValueError if it cannot be."""
     try:
-        opened = session(file, threads)
+        return session(file, threads)
     except Exception as error:  # onnxruntime's own types share no base but this
         raise ValueError(f"{file} cannot be loaded as a network: {str(error).splitlines()[0]}") from error
+
+
+def contract_session(file: Path, threads: int) -> onnxruntime.InferenceSession:
+    """The file opened; ValueError if it cannot be, or keeps another contract than a restorer's."""
+    opened = opened_session(file, threads)
     inputs, outputs = ([value.name for value in values] for values in (opened.get_inputs(), opened.get_outputs()))
     if inputs != [contract.INPUT] or set(outputs) != set(contract.OUTPUTS):
         raise ValueError(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from frrcam.faces import alignment
 from frrcam.restore import contract
-from train.data import Faces
+from train.data import Faces, decode
 from train.evaluate import Restorer, held_out_pairs, resize
 
 Image = NDArray[np.uint8]
@@ -56,7 +56,10 @@ def wild_sheet(restore: Restorer, size: int, folder: Path, landmarks: FindsPoint
     """
     crops = []
     for path in sorted(folder.glob("*.jpg")):
-        image = np.asarray(cv2.imread(str(path)), np.uint8)
+        try:
+            image = decode(path.read_bytes())
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
         points = landmarks.find(image)
         if points is None:
             crops.append(np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA), np.uint8))

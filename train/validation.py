@@ -29,20 +29,21 @@ def held_out_pairs(faces: Faces, size: int, count: int) -> Iterator[tuple[Tensor
 def validate(network: FRRNet, faces: Faces, size: int, count: int = 64) -> dict[str, float]:
     """PSNR, SSIM and F1 on held-out faces degraded by Eq. 2, and the PSNR of undegraded ones."""
     device = next(network.parameters()).device
-    totals: dict[str, float] = {}
-    pictures = 0
+    rows: dict[str, list[Tensor]] = {}
+    truth, said = [], []
     for target, degraded, labels in held_out_pairs(faces, size, count):
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
             restored, _, distortion = (output.float().cpu() for output in network(degraded.to(device)))
             clean = network(target.to(device))[0].float().cpu()
         found = {
-            "input_psnr": float(metrics.psnr(target, degraded).mean()),
-            "psnr": float(metrics.psnr(target, restored).mean()),
-            "ssim": float(metrics.ssim(target, restored).mean()),
-            "clean_psnr": float(metrics.psnr(target, clean).mean()),
-            "f1": metrics.macro_f1(labels, distortion),
+            "input_psnr": metrics.psnr(target, degraded),
+            "psnr": metrics.psnr(target, restored),
+            "ssim": metrics.ssim(target, restored),
+            "clean_psnr": metrics.psnr(target, clean),
         }
-        for name, value in found.items():
-            totals[name] = totals.get(name, 0.0) + value * len(target)
-        pictures += len(target)
-    return {name: total / pictures for name, total in totals.items()}
+        for name, values in found.items():
+            rows.setdefault(name, []).append(values)
+        truth.append(labels)
+        said.append(distortion)
+    means = {name: float(torch.cat(parts).mean()) for name, parts in rows.items()}
+    return {**means, "f1": metrics.macro_f1(torch.cat(truth), torch.cat(said))}

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from train import ablate, ablation_report, progress
-from train.ablate import BASE, GROUPS, SEEDS, VARIANTS, Bench, Result, Variant
+from train.ablate import GROUPS, SEEDS, VARIANTS, Bench, Result, Variant
 from train.data import Faces
 from train.intervals import Figure
 from train.model import FRRNet
@@ -84,8 +84,10 @@ def test_what_is_finished_is_not_run_again(tmp_path: Path) -> None:
 
 
 def test_other_images_are_another_run(tmp_path: Path) -> None:
-    ablate.run_all(bench(4), tmp_path, progress.silent)
-    assert {result["images"] for result in ablate.run_all(bench(8), tmp_path, progress.silent).values()} == {8}
+    fresh = ablate.run_all(bench(8), tmp_path / "fresh", progress.silent)
+    for other in (16, 4):
+        ablate.run_all(bench(other), tmp_path / "used", progress.silent)
+        assert ablate.run_all(bench(8), tmp_path / "used", progress.silent) == fresh
 
 
 def test_a_stopped_run_goes_on_to_the_same_result(tmp_path: Path) -> None:
@@ -139,9 +141,9 @@ def test_the_page_holds_every_variant_and_the_command(tmp_path: Path) -> None:
     assert cv2.imread(str(tmp_path / "a.png")) is not None
 
 
-def test_seeds_alone_are_noise() -> None:
+def test_noise_is_two_deviations_of_a_difference_of_seeds() -> None:
     found = results()
-    noise = ablation_report.Noise.of(found)
-    for name in SEEDS[1:]:
-        difference = ablation_report.against(found[name], found[BASE], "psnr")
-        assert abs(difference.value) <= noise.psnr
+    for name, gain in zip(SEEDS, (1.0, 2.0, 3.0), strict=True):
+        found[name]["psnr"] = [20.0 + gain] * 9
+    # the seeds' deviation is 1, that of a difference of two √2
+    assert ablation_report.Noise.of(found).psnr == pytest.approx(2 * 2**0.5)

@@ -43,8 +43,41 @@ def test_the_cache_holds_aligned_faces(tmp_path: Path) -> None:
     loaded = data.load_faces(tmp_path, tmp_path / "cache", 32)
     assert list(loaded.keys) == keys
     assert loaded.canvases.shape == (4, data.canvas_size(32), data.canvas_size(32), 3)
-    again = data.load_faces(tmp_path / "nowhere", tmp_path / "cache", 32)
+    (tmp_path / "faces-train-000.tar").rename(tmp_path / "elsewhere.tar")
+    with pytest.raises(FileNotFoundError, match="no shard"):
+        data.load_faces(tmp_path, tmp_path / "cache", 32)
+    (moved := tmp_path / "moved").mkdir()
+    (tmp_path / "elsewhere.tar").rename(moved / "faces-train-000.tar")
+    again = data.load_faces(moved, tmp_path / "cache", 32)
     assert np.array_equal(again.canvases, loaded.canvases)
+
+
+def test_a_cache_of_other_shards_is_not_taken(tmp_path: Path) -> None:
+    for name, counts in (("one", [4]), ("other", [3, 2])):
+        (tmp_path / name).mkdir()
+        write_shards(tmp_path / name, counts)
+    data.load_faces(tmp_path / "one", tmp_path / "cache", 32)
+    with pytest.raises(ValueError, match="holds the faces of other shards than"):
+        data.load_faces(tmp_path / "other", tmp_path / "cache", 32)
+
+
+def test_masks_of_other_faces_are_not_taken(tmp_path: Path) -> None:
+    write_shards(tmp_path, [4])
+    data.load_faces(tmp_path, tmp_path / "cache", 32)
+    np.save(tmp_path / "cache" / "masks.npy", np.zeros((3, 8, 8), np.uint8))
+    with pytest.raises(ValueError, match="labels 3 faces"):
+        data.load_faces(tmp_path, tmp_path / "cache", 32)
+
+
+@pytest.mark.parametrize("content", [b"{}", b"[1, 2]", b"none", b'{"kps": [[1, 2]]}'])
+def test_a_face_without_five_points_is_named(content: bytes) -> None:
+    with pytest.raises(ValueError, match="no five points"):
+        data.canvas({"webp": b"", "json": content}, 32)
+
+
+def test_an_empty_picture_is_named() -> None:
+    with pytest.raises(ValueError, match="not a picture"):
+        data.decode(b"")
 
 
 @pytest.mark.parametrize("pattern", ["{}/faces-train-{{000..001}}.tar", "pipe:cat {}/faces-train-{{000..001}}.tar"])

@@ -156,7 +156,7 @@ OPERATIONS = ("down", "exposed", "jittered", "chromatic", "noisy", "blurred", "c
 
 def alone(operation: str, image: Tensor, settings: d.Degradation) -> tuple[Tensor, Tensor]:
     """The picture (1×3×S×S) under one operation of Eq. 2: a seed by which it is the one that is forced."""
-    settings = replace(settings, probability=0)
+    settings = replace(settings, probability=0, percent_dist=1)
     for seed in range(1000):
         draw = d.Sampler(torch.Generator().manual_seed(seed), 1)
         picks = d.choose(draw, 0, torch.ones(1, dtype=torch.bool))
@@ -261,13 +261,23 @@ def test_the_same_seed_gives_the_same_batch() -> None:
 
 
 def test_percent_dist_leaves_the_rest_as_it_came() -> None:
-    images = torch.rand(16, 3, 32, 32)
-    degraded, labels = d.degrade(images, d.PAPER, torch.Generator().manual_seed(1))
-    untouched = (degraded == images).flatten(1).all(1)
-    # Algorithm 1 distorts while count / N <= 0.85: 14 of 16
-    assert untouched.sum() == 2
-    assert not labels[untouched].any()
-    assert labels[~untouched].any(1).all()
+    images = torch.rand(4, 3, 16, 16)
+    whole = 0
+    for seed in range(100):
+        degraded, labels = d.degrade(images, d.PAPER, torch.Generator().manual_seed(seed))
+        untouched = (degraded == images).flatten(1).all(1)
+        assert not labels[untouched].any()
+        assert labels[~untouched].any(1).all()
+        whole += int(untouched.sum())
+    # 15 % of 400 pictures, whatever the batch; three deviations are 21
+    assert abs(whole - 60) < 22
+
+
+def test_nothing_is_distorted_where_nothing_should_be() -> None:
+    images = torch.rand(4, 3, 16, 16)
+    degraded, labels = d.degrade(images, d.Degradation(percent_dist=0), torch.Generator().manual_seed(1))
+    assert torch.equal(degraded, images)
+    assert not labels.any()
 
 
 def test_a_distorted_picture_always_gets_something() -> None:
@@ -277,17 +287,39 @@ def test_a_distorted_picture_always_gets_something() -> None:
 
 
 def test_values_stay_in_range_at_8_bits() -> None:
-    degraded, _ = d.degrade(torch.rand(16, 3, 48, 48), d.WEBCAM, torch.Generator().manual_seed(3))
+    degraded, _ = d.degrade(
+        torch.rand(16, 3, 48, 48), replace(d.WEBCAM, percent_dist=1), torch.Generator().manual_seed(3)
+    )
     assert float(degraded.min()) >= 0
     assert float(degraded.max()) <= 1
-    steps = degraded[:13] * 255
+    steps = degraded * 255
     assert torch.allclose(steps, steps.round(), atol=1e-3)
 
 
 def test_noise_has_the_deviation_asked_for() -> None:
     grey = torch.full((1, 3, 128, 128), 0.5)
-    draw = d.Sampler(torch.Generator().manual_seed(4), 1)
-    assert float((draw.normal(grey) * 0.06).std()) == pytest.approx(0.06, rel=0.03)
+    noisy, _ = alone("noisy", grey, one(noise=(0.06, 0.06)))
+    assert float(noisy.std()) == pytest.approx(0.06, rel=0.03)
+
+
+def test_colours_are_moved_apart_as_far_as_asked_for() -> None:
+    # at 336 px the lengths of §4.1 hold as they are: a step edge moves by its full 1.5 px, in red against blue
+    edge = (torch.arange(336) >= 168).float().expand(1, 3, 336, 336).contiguous()
+    moved, _ = alone("chromatic", edge, one(chromatic=(1.5, 1.5)))
+    covered = moved.sum((2, 3))[0] / 336
+    assert float(covered[1]) == pytest.approx(168, abs=0.01)
+    assert float((covered[0] - 168) + (covered[2] - 168)) == pytest.approx(0, abs=0.02)
+    assert 0 < float((covered[0] - 168).abs()) <= 1.51
+
+
+def test_jitter_stays_within_its_strength() -> None:
+    grey = torch.full((1, 3, 16, 16), 0.5)
+    for low, high in ((0.0, 0.0), (0.2, 0.2)):
+        # a grey picture answers to brightness alone, by a factor within 1 ± strength
+        jittered, _ = alone("jittered", grey, one(jitter=(low, high)))
+        change = float((jittered / 0.5 - 1).abs().max())
+        assert change <= high + 0.01
+        assert (change > 0.01) == (high > 0)
 
 
 @pytest.mark.parametrize("light", [d.screen_light, d.side_shade])

@@ -108,7 +108,7 @@ def test_training_alone_lowers_the_loss_and_resumes_to_the_same_result(tmp_path:
     fit_part(parts, faces(), settings(320), tmp_path / "detail.pt", lines.append, stopped=lambda: next(polls))
     assert parts.images == 72
     resumed = PartTraining(detail_fit.COURSE)
-    resumed.take(read(tmp_path / "detail.pt", "detail"))
+    resumed.take(read(tmp_path / "detail.pt", detail_fit.COURSE))
     fit_part(resumed, faces(), settings(320), tmp_path / "detail.pt", lines.append)
     for one, other in zip(whole.average.parameters(), resumed.average.parameters(), strict=True):
         np.testing.assert_array_equal(one.detach().numpy(), other.detach().numpy())
@@ -119,15 +119,15 @@ def test_a_network_takes_what_its_parts_have_learnt(tmp_path: Path) -> None:
     torch.nn.init.normal_(training.average.get_parameter("profile.2.weight"))
     training.save(tmp_path / "detail.pt")
     network = FRRNet(16, 2, 4)
-    take_part(network, "detail", tmp_path / "detail.pt")
+    take_part(network, detail_fit.COURSE, tmp_path / "detail.pt")
     assert network.detail is not None
     assert torch.equal(
         network.detail.get_parameter("profile.2.weight"), training.average.get_parameter("profile.2.weight")
     )
     with pytest.raises(ValueError, match=r"stem stride 1 has no such part"):
-        take_part(FRRNet(4, 1, 1), "detail", tmp_path / "detail.pt")
+        take_part(FRRNet(4, 1, 1), detail_fit.COURSE, tmp_path / "detail.pt")
     with pytest.raises(ValueError, match=r"detail.pt was trained for another width or stem stride"):
-        take_part(FRRNet(8, 2, 4), "detail", tmp_path / "detail.pt")
+        take_part(FRRNet(8, 2, 4), detail_fit.COURSE, tmp_path / "detail.pt")
 
 
 def test_the_filters_are_not_learnt() -> None:

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from io import BytesIO, StringIO
+from io import StringIO
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from rich.console import Console
 from torch import Tensor
 
@@ -21,7 +20,6 @@ from train import (
     checkpoint,
     evaluate,
     intervals,
-    masks,
     measurements,
     metrics,
     page,
@@ -48,13 +46,12 @@ def unchanged(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def test_a_restorer_that_does_nothing_scores_what_its_input_does(faces: Faces) -> None:
-    scores = evaluate.evaluate(unchanged, 336, faces, None, count=2)
-    assert scores.psnr == pytest.approx(scores.input_psnr)
-    assert scores.ssim == pytest.approx(scores.input_ssim)
-    assert scores.low <= scores.psnr <= scores.high
-    assert scores.clean_psnr == 100
-    assert scores.identity is None
-    assert scores.faces == 2
+    bare = evaluate.Bench(evaluate.held_out(faces, 2), None, draws=1)
+    quality = evaluate.measure(unchanged, 336, bare).quality
+    before, after = (quality[state]["whole"] for state in ("input", "restored"))
+    assert len(after["psnr"]) == 2
+    assert all(torch.equal(after[name], before[name]) for name in ("psnr", "ssim"))
+    assert quality["clean"]["whole"]["psnr"].tolist() == [100, 100]
 
 
 def test_the_pairs_are_always_the_same(faces: Faces) -> None:
@@ -292,29 +289,3 @@ def test_no_wild_pictures_is_said(tmp_path: Path) -> None:
         sheet.wild_sheet(unchanged, 96, tmp_path, Nobody())
     cv2.imwrite(str(tmp_path / "a.jpg"), np.full((50, 60, 3), 90, np.uint8))
     assert sheet.wild_sheet(unchanged, 96, tmp_path, Nobody(), cell=32).shape == (64, 32, 3)
-
-
-def test_classes_of_a_palette_picture() -> None:
-    classes = np.array([[0, 1], [18, 13]], np.uint8)
-    picture = Image.frombytes("P", (2, 2), classes.tobytes())
-    picture.putpalette([i % 256 for i in range(768)])
-    content = BytesIO()
-    picture.save(content, "PNG")
-    assert np.array_equal(masks.palette_indices(content.getvalue()), classes)
-
-
-def test_labels_have_the_teachers_canvas(faces: Faces, tmp_path: Path) -> None:
-    teacher = FRRNet(width=4, depth=1, stem_stride=2, blocks=(1, 1, 1)).eval().requires_grad_(False)
-    few = Faces(faces.canvases[:3], faces.size, faces.keys[:3])
-    masks.label(teacher, few, tmp_path / "masks.npy")
-    assert np.load(tmp_path / "masks.npy").shape == (3, 144, 144)
-
-
-def test_a_teacher_learns_a_region() -> None:
-    random = np.random.default_rng(0)
-    regions = np.zeros((60, 36, 36), np.uint8)
-    regions[:, 9:27, 9:27] = 255
-    canvases = random.integers(0, 90, (60, 36, 36, 3), np.uint8) + (regions[..., None] // 2)
-    segmented = Faces(canvases.astype(np.uint8), 32, tuple(f"face-{i}" for i in range(60)), regions)
-    teacher = masks.fit_teacher(segmented, masks.Settings(images=320, batch=8), lambda text: None)
-    assert masks.dice_score(teacher, segmented) > 0.8

@@ -18,12 +18,11 @@ from torch import Tensor
 from typer.main import get_command
 
 from tests.train.test_data import write_shards
-from train import arguments, checkpoint, feed, fit, losses, progress
+from train import arguments, checkpoint, feed, fit, journal, losses, metrics, operators, progress, validation
 from train.__main__ import app
 from train.data import Faces
 from train.distributed import World, pick_device
 from train.launch import Machine
-from train.light import pooling_matrix
 from train.model import FRRNet
 
 
@@ -171,6 +170,47 @@ def test_a_checkpoint_of_another_version_is_named(tmp_path: Path) -> None:
         checkpoint.load(tmp_path / "old.pt", 1e-3)
 
 
+def test_a_part_of_another_shape_is_another_version(tmp_path: Path) -> None:
+    content = checkpoint.contents(start())
+    content["average"]["light.affine.weight"] = torch.zeros(12, 7)
+    torch.save(content, tmp_path / "old.pt")
+    with pytest.raises(ValueError, match=r"another version .*\(1 parts differ, light.affine.weight first\)"):
+        checkpoint.load(tmp_path / "old.pt", 1e-3)
+
+
+def test_a_network_without_its_training_is_not_trained_on(tmp_path: Path) -> None:
+    content = checkpoint.contents(start())
+    checkpoint.write(tmp_path / "deep" / "teacher.pt", {name: content[name] for name in ("shape", "average", "images")})
+    assert checkpoint.load_network(tmp_path / "deep" / "teacher.pt")[1] == 0
+    with pytest.raises(ValueError, match=r"teacher.pt holds a network without its training"):
+        checkpoint.load(tmp_path / "deep" / "teacher.pt", 1e-3)
+
+
+def test_a_log_takes_the_columns_of_another_loss(tmp_path: Path) -> None:
+    journal.log(tmp_path / "log.csv", {"images": 1, "fine": 2})
+    journal.log(tmp_path / "log.csv", {"images": 2, "fine": 3})
+    journal.log(tmp_path / "log.csv", {"images": 3, "ssim": 4})
+    journal.log(tmp_path / "log.csv", {"images": 4, "fine": 5, "ssim": 6})
+    assert (tmp_path / "log.csv").read_text().split() == ["images,fine,ssim", "1,2,", "2,3,", "3,,4", "4,5,6"]
+
+
+def test_f1_is_that_of_all_faces_at_once() -> None:
+    network = start().average.eval()
+    many = faces(1000)
+    pairs = list(validation.held_out_pairs(many, 32, 24))
+    assert len(pairs) > 1
+    with torch.no_grad():
+        found = torch.cat([network(degraded)[2] for _, degraded, _ in pairs])
+    f1 = metrics.macro_f1(torch.cat([labels for _, _, labels in pairs]), found)
+    assert validation.validate(network, many, 32, 24)["f1"] == pytest.approx(f1)
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
+def test_a_loss_has_no_weight_below_nothing(weight: float) -> None:
+    with pytest.raises(ValueError, match=f"--log-error must be a number from 0, not {weight}"):
+        losses.Weights(log_error=weight)
+
+
 def test_a_held_light_network_stays_as_it_was(tmp_path: Path) -> None:
     for hold in (True, False):
         state = start()
@@ -198,7 +238,7 @@ def test_one_network_takes_every_size() -> None:
 
 @given(st.integers(1, 20), st.integers(20, 60))
 def test_pooling_keeps_the_mean(outputs: int, inputs: int) -> None:
-    matrix = pooling_matrix(outputs, inputs)
+    matrix = operators.area(outputs, inputs)
     assert torch.allclose(matrix.sum(1), torch.ones(outputs), atol=1e-5)
     assert torch.allclose(matrix.sum(0) * inputs / outputs, torch.ones(inputs), atol=1e-5)
 

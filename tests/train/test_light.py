@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.train.test_fit import faces
-from train import light_fit, part
-from train.light import GRID, VIEW, Light, pooled, pooling_matrix, relight, widening_matrix
+from train import detail_fit, light_fit, part
+from train.data import Faces
+from train.light import GRID, VIEW, Light, pooled, relight
+from train.operators import area, bilinear
 from train.settings import Phase, Settings
 
 
@@ -48,7 +50,7 @@ def test_the_grid_is_gain_then_offset_and_smooth_between_its_points() -> None:
 
 @given(st.integers(1, 60), st.integers(1, 60))
 def test_resampling_keeps_a_flat_line_flat(outputs: int, inputs: int) -> None:
-    for matrix in (pooling_matrix(outputs, inputs), widening_matrix(outputs, inputs)):
+    for matrix in (area(outputs, inputs), bilinear(outputs, inputs)):
         assert torch.allclose(matrix.sum(1), torch.ones(outputs), atol=1e-5)
         assert matrix.min() >= 0
 
@@ -57,6 +59,13 @@ def test_the_view_of_a_larger_crop_is_the_same() -> None:
     small = picture(VIEW)
     large = small.repeat_interleave(7, 2).repeat_interleave(7, 3)
     assert torch.allclose(pooled(large, VIEW), small, atol=1e-5)
+
+
+def test_a_flat_picture_is_as_good_as_any() -> None:
+    network = Light(width=4, embedding=8)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    assert network(torch.zeros(1, 3, 64, 64)).isfinite().all()
 
 
 def test_gradients_reach_every_weight() -> None:
@@ -86,7 +95,7 @@ def test_training_lowers_the_loss_and_resumes_to_the_same_result(tmp_path: Path)
     part.fit_part(parts, faces(), settings(320), tmp_path / "light.pt", lines.append, stopped=lambda: next(polls))
     assert parts.images == 72
     resumed = part.PartTraining(light_fit.COURSE)
-    resumed.take(part.read(tmp_path / "light.pt", "light"))
+    resumed.take(part.read(tmp_path / "light.pt", light_fit.COURSE))
     part.fit_part(resumed, faces(), settings(320), tmp_path / "light.pt", lines.append)
     for one, other in zip(whole.average.parameters(), resumed.average.parameters(), strict=True):
         np.testing.assert_array_equal(one.detach().numpy(), other.detach().numpy())
@@ -95,6 +104,16 @@ def test_training_lowers_the_loss_and_resumes_to_the_same_result(tmp_path: Path)
 def test_what_is_no_light_network_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.pt").write_bytes(b"nothing")
     torch.save({"average": {}}, tmp_path / "y.pt")
-    for name in ("x.pt", "y.pt"):
+    part.PartTraining(detail_fit.COURSE).save(tmp_path / "detail.pt")
+    for name in ("x.pt", "y.pt", "detail.pt"):
         with pytest.raises(ValueError, match=f"{name} holds no light network"):
-            part.read(tmp_path / name, "light")
+            part.read(tmp_path / name, light_fit.COURSE)
+
+
+def test_without_a_held_out_face_there_is_nothing_to_validate_on(tmp_path: Path) -> None:
+    every = faces()
+    training = every.indices(training=True)
+    few = Faces(every.canvases[training], every.size, tuple(every.keys[i] for i in training))
+    lines: list[str] = []
+    part.fit_part(part.PartTraining(light_fit.COURSE), few, settings(160), tmp_path / "light.pt", lines.append)
+    assert [line.split(", ")[-1] for line in lines] == ["no face is held out"]

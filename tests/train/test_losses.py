@@ -195,7 +195,7 @@ def test_features_are_not_run_for_nothing() -> None:
     image = torch.rand(1, 3, 16, 16)
     truth = losses.Truth(image, torch.zeros(1, 3), None)
     _, terms = losses.total((image, image[:, :1], torch.zeros(1, 3)), truth, losses.Weights(), Never())
-    assert not {"perceptual", "style", "dice"} & terms.keys()
+    assert not {"perceptual", "style", "dice", "mask"} & terms.keys()
 
 
 def test_angular_gradient_is_finite_where_the_pictures_agree() -> None:
@@ -212,7 +212,7 @@ def test_total_is_the_weighted_sum_of_its_terms() -> None:
     outputs = (torch.rand(2, 3, 32, 32), torch.zeros(2, 1, 32, 32), torch.zeros(2, 3))
     weights = losses.Weights()
     loss, terms = losses.total(outputs, truth, weights)
-    assert set(terms) == {"reconstruction", "angular", "classifier", "log_error", "coarse", "fine", "dice"}
+    assert set(terms) == {"reconstruction", "angular", "classifier", "log_error", "coarse", "fine", "dice", "mask"}
     assert float(loss) == pytest.approx(sum(getattr(weights, name) * value for name, value in terms.items()), rel=1e-5)
     weights = losses.Weights(ssim=0.2, identity=0.3)
     assert weights.featured

@@ -25,14 +25,6 @@ def discs(count: int, size: int = 32) -> Faces:
     return Faces(canvases, size, tuple(f"disc-{i}" for i in range(count)), truth)
 
 
-def test_dice_of_equal_disjoint_half_and_empty_masks() -> None:
-    whole, half, none = torch.ones(1, 1, 4, 4), torch.ones(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)
-    half[..., 2:] = 0
-    found = torch.cat((whole, whole - half, half, none))
-    truth = torch.cat((whole, half, whole, none))
-    assert masks.dice(found, truth).tolist() == pytest.approx([1, 0, 2 / 3, 1], abs=1e-6)
-
-
 def test_the_region_is_read_from_the_palette() -> None:
     classes = np.array([[0, 1], [13, 12]], np.uint8)
     image = Image.frombytes("P", (2, 2), classes.tobytes())

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from train import checkpoint
 from train.__main__ import app
 
 WEIGHTS = Path(__file__).parents[2] / "weights"
@@ -30,6 +31,9 @@ def test_a_file_of_another_kind(command: str) -> None:
 def test_a_checkpoint_is_not_recorded(tmp_path: Path) -> None:
     (tmp_path / "c.pt").write_text("none")
     assert "c.pt is no checkpoint" in refused("evaluate", str(tmp_path / "c.pt"))
+    network = checkpoint.build({"width": 2, "depth": 1, "stem_stride": 4, "blocks": (1, 1, 1)})
+    checkpoint.save(tmp_path / "d.pt", checkpoint.start(network, 1e-3))
+    assert "--record" in refused("evaluate", str(tmp_path / "d.pt"), "--record")
 
 
 def test_what_export_cannot_make(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-import cv2
 import torch
 import typer
 from rich.console import Console
@@ -16,6 +15,7 @@ from train.detector import faces, sheet
 from train.detector import fit as fitting
 from train.detector import publish as publishing
 from train.detector.network import Architecture
+from train.sheet import write
 
 DATA = Path("../shared/data")
 CACHE = Path("../runs/det")
@@ -135,7 +135,9 @@ def draw_sheet(
     for path in pictures or sorted((data / "clips").glob("*.mp4")):
         images += sheet.pick_frames(path, frames if path.suffix == ".mp4" else 1)
     detector = evaluation.InsightFaceDetector(model, parse_size(size), threshold)
-    cv2.imwrite(str(out), sheet.sheet(images, detector))
+    if not images:
+        raise FileNotFoundError(f"no clip in {data / 'clips'}: set --data to the folder that holds clips/")
+    write(out, sheet.sheet(images, detector))
     typer.echo(str(out))
 
 

@@ -3,7 +3,6 @@
 Coordinates here are fractions of the picture's side, so that they hold on every level.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from train.data import decode, held_out
+from train.data import decode, held_out, parse_points
 from train.files import save_arrays
 from train.shards import read_shards
 
@@ -44,20 +43,6 @@ class YuNet:
         self.detector.setInputSize((image.shape[1], image.shape[0]))
         _, rows = self.detector.detect(image)
         return np.zeros((0, 15), np.float32) if rows is None else np.asarray(rows, np.float32)
-
-
-def parse_points(content: bytes) -> Array:
-    """The five known points (5×2 px) of a sample's JSON: left eye, right eye, nose, mouth corners, as the viewer sees.
-
-    Raises ValueError if there are not five finite points or the eyes coincide.
-    """
-    try:
-        points = np.array(json.loads(content)["kps"], np.float32).reshape(5, 2)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"no five points in {content[:60]!r}") from error
-    if not np.isfinite(points).all() or np.allclose(points[0], points[1]):
-        raise ValueError(f"not a face: points {points.tolist()}")
-    return points
 
 
 def choose_box(rows: Array, points: Array) -> Array | None:

@@ -63,7 +63,8 @@ def compare(model: Path, benchmark: Benchmark) -> list[evaluate.Figures]:
     figures: list[evaluate.Figures] = []
     frames: list[evaluate.FrameComparison] = []
     for clip in clips:
-        stored = benchmark.cache / "reference" / f"{clip.stem}-{benchmark.reference_size[0]}.npz"
+        width, height = benchmark.reference_size
+        stored = benchmark.cache / "reference" / f"{clip.stem}-{clip.stat().st_size}-{width}x{height}.npz"
         of_clip, of_frames = evaluate.compare_clip(candidate, clip, evaluate.reference_faces(reference, clip, stored))
         figures.append(of_clip)
         frames += of_frames

@@ -5,7 +5,8 @@ import cv2
 import numpy as np
 import pytest
 
-from train.detector.faces import FaceBank, YuNet, choose_box, label, load, parse_points, save
+from train.data import parse_points
+from train.detector.faces import FaceBank, YuNet, choose_box, label, load, save
 
 KPS = [106, 110, 150, 110, 128, 135, 110, 165, 146, 165]
 ROW = np.array([72, 54, 112, 148, *KPS, 0.9], np.float32)
