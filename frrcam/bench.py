@@ -11,11 +11,14 @@ import numpy as np
 import psutil
 from rich.table import Table
 
+from frrcam.config import Settings
+from frrcam.control.settings import LiveSettings, LiveValue
 from frrcam.errors import SinkNotFound, SinkUnusable, SourceUnusable
 from frrcam.frame import Frame, Image
 from frrcam.runtime import metrics as measure
 from frrcam.runtime.daemon import Daemon, EngineLoader
 from frrcam.sinks.base import Payload, SinkInfo
+from frrcam.sinks.files import write_error
 from frrcam.sources.base import Closing, Source
 
 LEAST_SECONDS = 1.0
@@ -73,22 +76,29 @@ class BenchReport:
         return asdict(self)
 
 
-def run_bench(open_source: Callable[[], Source], load: EngineLoader, seconds: float) -> tuple[BenchReport, Daemon]:
+def run_bench(
+    open_source: Callable[[], Source], load: EngineLoader, seconds: float, settings: Settings
+) -> tuple[BenchReport, Daemon]:
     """Plays the source at its own rate through the daemon for `seconds`; the report, and the daemon with its records.
+
+    Size, strength, mirror and the most faces are as `start` takes them from `settings`.
 
     Raises SourceUnusable if nothing could be measured.
     """
+    camera, restore = settings.camera, settings.restore
     source = open_source()
     info = source.info
-    sink = MemorySink(info.width, info.height)
+    size = camera.size or (info.width, info.height)
+    sink = MemorySink(*size)
     daemon = Daemon(
         source,
         open_source,
         sink,
         lambda width, height, fps: MemorySink(width, height),
         load,
-        size=(info.width, info.height),
+        size=size,
         fps=info.fps,
+        settings=LiveSettings(LiveValue(strength=restore.strength, mirror=camera.mirror, max_faces=restore.max_faces)),
         keep=None,
     )
     daemon.run(seconds=max(seconds, LEAST_SECONDS), wait_for_engine=True)
@@ -118,7 +128,7 @@ def run_bench(open_source: Callable[[], Source], load: EngineLoader, seconds: fl
         provider=status.provider,
         model=status.model,
         source=info.name,
-        size=f"{info.width}x{info.height}",
+        size=f"{size[0]}x{size[1]}",
         period_ms=round(1000 / info.fps, 2),
     ), daemon
 
@@ -169,12 +179,14 @@ def check_plot(path: Path) -> None:
     """Raises SinkNotFound or SinkUnusable unless a plot can be written there."""
     if path.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise SinkUnusable(f"{path}: a plot is a .png, .svg or .pdf file")
+    if path.is_dir():
+        raise SinkUnusable(f"{path}: is a folder, not a file; name another one")
     if not path.absolute().parent.is_dir():
         raise SinkNotFound(f"{path}: the folder {path.absolute().parent} is not there; make it first")
 
 
 def plot(report: BenchReport, daemon: Daemon, path: Path) -> None:
-    """Draws the distribution of frame times against the budget, and where the time goes."""
+    """Draws the distribution of frame times against the budget, and where the time goes. Raises SinkError."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -197,5 +209,9 @@ def plot(report: BenchReport, daemon: Daemon, path: Path) -> None:
     right.invert_yaxis()
     right.set(xlabel="ms", title=f"{report.model} on {report.provider}")
     right.legend(frameon=False)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    try:
+        figure.savefig(path, dpi=110)
+    except OSError as error:
+        raise write_error(path, error) from error
+    finally:
+        plt.close(figure)

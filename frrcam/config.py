@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import platformdirs
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -40,7 +41,12 @@ def parse_size(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"\s*(\d{1,6})\s*[xX×]\s*(\d{1,6})\s*", text)
     if not match:
         raise UsageError(f'size "{text}" is not WIDTHxHEIGHT; try 1280x720')
-    width, height = int(match[1]), int(match[2])
+    return check_size((int(match[1]), int(match[2])))
+
+
+def check_size(size: tuple[int, int]) -> tuple[int, int]:
+    """The (width, height) itself. Raises UsageError unless both are even and within 64–4096 pixels."""
+    width, height = size
     if not (MIN_SIDE <= width <= MAX_SIDE and MIN_SIDE <= height <= MAX_SIDE):
         raise UsageError(
             f"size {width}x{height} is out of range: each side {MIN_SIDE} to {MAX_SIDE} pixels; try 1280x720"
@@ -50,17 +56,24 @@ def parse_size(text: str) -> tuple[int, int]:
             f"size {width}x{height} is odd, and virtual cameras need even sides; "
             f"try {width + width % 2}x{height + height % 2}"
         )
-    return width, height
+    return size
 
 
-def _size(value: object) -> object:
+def _parsed(value: object) -> object:
     try:
         return parse_size(value) if isinstance(value, str) else value
     except UsageError as error:
         raise ValueError(str(error)) from None
 
 
-Size = Annotated[tuple[int, int], BeforeValidator(_size)]
+def _checked(size: tuple[int, int]) -> tuple[int, int]:
+    try:
+        return check_size(size)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+
+
+Size = Annotated[tuple[int, int], BeforeValidator(_parsed), AfterValidator(_checked)]
 
 
 class Section(BaseModel):
@@ -97,7 +110,9 @@ class RestoreSettings(Section):
     model: str = Field("auto", description="restorer: auto, a name that `frrcam models` lists, or an ONNX file")
     provider: Provider = Field("auto", description="ONNX Runtime execution provider")
     threads: int = Field(2, ge=1, le=64, description="processor threads of one network run")
-    max_faces: int = Field(4, ge=1, le=16, description="faces enhanced at the most, largest first")
+    max_faces: int = Field(
+        4, ge=1, le=16, description="faces enhanced at the most, largest first; unset, `enhance` takes 16"
+    )
 
 
 class FaceSettings(Section):
@@ -112,6 +127,31 @@ class ControlSettings(Section):
     """The page with the live picture, for this machine only."""
 
     port: int = Field(0, ge=0, le=65535, description="port on 127.0.0.1; 0 takes a free one")
+
+
+_WHICH = frozenset({"device", "source"})
+
+
+class _Below(PydanticBaseSettingsSource):
+    """A layer that says nothing of the camera where one above it does.
+
+    `camera.device` and `camera.source` are two answers to one question: `--source demo` is not to fall out with the
+    device of config.toml. Both from one layer are left for `open_source` to refuse.
+    """
+
+    def __init__(self, layer: PydanticBaseSettingsSource) -> None:
+        super().__init__(layer.settings_cls)
+        self._layer = layer
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return self._layer.get_field_value(field, field_name)
+
+    def __call__(self) -> dict[str, Any]:
+        above, own = self.current_state.get("camera"), self._layer()
+        camera = own.get("camera")
+        if isinstance(above, dict) and isinstance(camera, dict) and _WHICH & above.keys():
+            own = own | {"camera": {key: value for key, value in camera.items() if key not in _WHICH}}
+        return own
 
 
 class Settings(BaseSettings):
@@ -139,7 +179,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_path())
+        return init_settings, _Below(env_settings), _Below(TomlConfigSettingsSource(settings_cls, config_path()))
 
 
 def config_path() -> Path:

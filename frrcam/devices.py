@@ -19,7 +19,6 @@ from frrcam.v4l2 import LINUX, Capability, CapabilityInfo, System
 
 LABEL = "FRR Camera"
 """The virtual camera's name, which meeting programs show."""
-MODPROBE = f'sudo modprobe v4l2loopback devices=1 exclusive_caps=1 max_buffers=2 card_label="{LABEL}"'
 LOOPBACK_DRIVER = "v4l2 loopback"
 COMMON_SIZES = ((320, 240), (640, 360), (640, 480), (848, 480), (960, 540), (1280, 720), (1920, 1080))
 """What is listed of a camera that takes any size between two."""
@@ -147,7 +146,12 @@ def find_virtual_camera(label: str = LABEL, system: System = LINUX) -> VirtualCa
             return device
     others = ", ".join(f"{device.label} ({device.node})" for device in devices)
     there_is = f"there is {others}" if others else "v4l2loopback has no device here"
-    raise SinkNotFound(f'no virtual camera "{label}": {there_is}; run: {MODPROBE}')
+    raise SinkNotFound(f'no virtual camera "{label}": {there_is}; run: {modprobe_line(label)}')
+
+
+def modprobe_line(label: str) -> str:
+    """The command that makes a virtual camera of that name."""
+    return f'sudo modprobe v4l2loopback devices=1 exclusive_caps=1 max_buffers=2 card_label="{label}"'
 
 
 def as_json(cameras: Sequence[Camera], virtual_cameras: Sequence[VirtualCamera]) -> dict[str, Any]:

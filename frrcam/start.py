@@ -1,5 +1,6 @@
 """`frrcam start`: from settings to a running daemon, with the embedded default wherever a device is missing."""
 
+import contextlib
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self, TextIO
 
 import cv2
 
@@ -19,7 +21,7 @@ from frrcam.control.discovery import control_path
 from frrcam.control.server import ControlServer
 from frrcam.control.settings import LiveSettings, LiveValue
 from frrcam.control.status import Status
-from frrcam.errors import SinkError, SinkNotFound, SinkUnusable, SourceError
+from frrcam.errors import SinkError, SinkNotFound, SinkUnusable, SourceError, UsageError
 from frrcam.frame import Image
 from frrcam.runtime.consumers import open_consumers
 from frrcam.runtime.daemon import Daemon, EngineLoader
@@ -36,6 +38,8 @@ from frrcam.sources.base import Source, SourceFactory
 DEFAULT_FPS = 30.0
 PATIENT_S = 10.0
 """Seconds that a run of so many pictures waits for each, on a slow machine too: they are all to be enhanced."""
+CLEAR_LINE = "\r\x1b[K"
+"""What a terminal takes for: back to the line's beginning, and empty to its end."""
 
 Say = Callable[[str], None]
 
@@ -68,17 +72,25 @@ class StartOptions:
 def start(settings: Settings, options: StartOptions, say: Say, openers: Openers = Openers()) -> int:
     """Runs until stopped by a signal, the end of a file or `options.frames`; the number of pictures published.
 
-    Raises FrrcamError for what is wrong before the first picture; after that it only says what is wrong.
+    Raises FrrcamError for what is wrong before the first picture; after that only for a file that cannot be written or
+    played to its end. Anything else it says, and goes on.
     """
+    for target in (settings.output.output, options.snapshot):
+        spare_source(settings.camera.source, target)
     openers.check(settings)
     if options.snapshot:
         check_snapshot(options.snapshot)
+    line = StatusLine(lambda: daemon.status(), options.as_json, say)
+    say = line.say
     notices = Notices(time.time, say)
     with ExitStack() as stack:
         source, reopen_source = choose_source(settings, say, openers, stand_in=not options.service)
         stack.callback(source.close)
         size = settings.camera.size or (source.info.width, source.info.height)
-        fps = settings.camera.fps or source.info.fps or DEFAULT_FPS
+        asked = settings.camera.fps
+        fps = source.info.fps or asked or DEFAULT_FPS
+        if asked and abs(fps - asked) > 0.01 * asked:
+            say(f"{source.info.name} gives {fps:g} pictures a second, not the {asked:g} asked for")
         preview = stack.enter_context(PreviewSink())
         sink, reopen_sink = choose_sink(settings, size, fps, preview, say, openers, stand_in=not options.service)
         stack.callback(sink.close)
@@ -113,7 +125,7 @@ def start(settings: Settings, options: StartOptions, say: Say, openers: Openers 
         say(f"{source.info.name} {size[0]}x{size[1]} at {fps:g} fps → {sink.info.name} ({sink.info.where})")
         if not options.service:
             say(f"live picture, before and after: {server.url}")
-        stack.enter_context(StatusLine(daemon.status, options.as_json))
+        stack.enter_context(line)
         with Signals(daemon.stop):
             # a bounded run is a demonstration or a test: every picture of it is to be an enhanced one
             published = daemon.run(options.frames, wait_for_engine=options.frames is not None)
@@ -177,6 +189,16 @@ def choose_sink(
         return preview, lambda *_: preview
 
 
+def spare_source(source: str | None, target: str | Path | None) -> None:
+    """Raises UsageError if to write `target` would overwrite the very file that is to be played, by whatever name."""
+    if source is None or target is None:
+        return
+    played, written = (os.path.expanduser(path) for path in (source, target))
+    for path in (written, f"{written}.part"):  # where a video lies until it is whole
+        if os.path.isfile(played) and os.path.isfile(path) and os.path.samefile(played, path):
+            raise UsageError(f"{path} is the input itself; name another file, the original is never overwritten")
+
+
 def loaded(engine: Engine, load: EngineLoader) -> EngineLoader:
     """A loader that gives what is loaded already, once; then, should that hang, it loads anew."""
     ready = [engine]
@@ -203,13 +225,19 @@ def save_snapshot(path: Path, before: Image, after: Image) -> None:
 
 
 class Signals:
-    """SIGINT and SIGTERM call `stop` instead of raising, while inside."""
+    """SIGINT, SIGTERM and, where the system has it, SIGHUP call `stop` while inside: whatever is written is completed.
+
+    A SIGHUP that is ignored already (nohup) stays so: it was to outlive its terminal.
+    """
 
     def __init__(self, stop: Callable[[], None]) -> None:
         self._stop = stop
 
     def __enter__(self) -> None:
-        numbers = (signal.SIGINT, signal.SIGTERM)
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        hangup: signal.Signals | None = getattr(signal, "SIGHUP", None)
+        if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+            numbers.append(hangup)
         self._before = {number: signal.signal(number, lambda *_: self._stop()) for number in numbers}
 
     def __exit__(self, *_: object) -> None:
@@ -218,16 +246,40 @@ class Signals:
 
 
 class StatusLine:
-    """Every second: one JSON line on stdout, or a line that rewrites itself on a terminal, or nothing."""
+    """Every second: one JSON line on stdout, or a line that rewrites itself on a terminal, or nothing.
 
-    def __init__(self, status: Callable[[], Status], as_json: bool) -> None:
-        self._status, self._as_json = status, as_json
+    What else is said goes through `say`, which takes that line away first.
+    """
+
+    def __init__(
+        self,
+        status: Callable[[], Status],
+        as_json: bool,
+        say: Say,
+        *,
+        out: TextIO | None = None,
+        err: TextIO | None = None,
+        every_s: float = 1.0,
+    ) -> None:
+        """`out` and `err`: instead of the standard ones, for tests."""
+        self._status, self._as_json, self._say, self._every_s = status, as_json, say, every_s
+        self._out, self._err = out or sys.stdout, err or sys.stderr
+        self._shown, self._lock = False, threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="frrcam-status", daemon=True)
 
-    def __enter__(self) -> None:
-        if self._as_json or sys.stderr.isatty():
+    def say(self, text: str) -> None:
+        """One line to the person, on a line of its own."""
+        with self._lock:
+            if self._shown:
+                print(CLEAR_LINE, end="", file=self._err, flush=True)
+                self._shown = False
+            self._say(text)
+
+    def __enter__(self) -> Self:
+        if self._as_json or self._err.isatty():
             self._thread.start()
+        return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
@@ -235,14 +287,30 @@ class StatusLine:
             self._thread.join(1.0)
 
     def _run(self) -> None:
-        while not self._stop.wait(1.0):
-            status = self._status()
+        try:
+            while not self._stop.wait(self._every_s):
+                self._show(self._status())
+            if self._shown:
+                print(file=self._err)
+        except OSError as error:  # whoever read it has gone; a meeting does not end for that
             if self._as_json:
-                print(json.dumps(status.model_dump(mode="json")), flush=True)
-            else:
-                print(f"\r\x1b[K{summary(status)}", end="", file=sys.stderr, flush=True)
-        if not self._as_json:
-            print(file=sys.stderr)
+                _to_nowhere(self._out)
+            with contextlib.suppress(OSError):
+                self.say(f"the status is told no more ({error.strerror or error}); the pictures go on")
+
+    def _show(self, status: Status) -> None:
+        if self._as_json:
+            print(json.dumps(status.model_dump(mode="json")), file=self._out, flush=True)
+            return
+        with self._lock:
+            print(f"{CLEAR_LINE}{summary(status)}", end="", file=self._err, flush=True)
+            self._shown = True
+
+
+def _to_nowhere(stream: TextIO) -> None:
+    """What the stream still holds would fail once more when the interpreter closes it."""
+    with contextlib.suppress(OSError), open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def summary(status: Status) -> str:

@@ -141,9 +141,24 @@ def same_file(folder: Path) -> Arguments:
     return enhance("me.png", "me.png")(folder)
 
 
+def start_onto_itself(folder: Path) -> Arguments:
+    clip = str(write_clip(folder / "me.mp4", range(3)))
+    return Arguments(["start", "--source", clip, "-o", clip])
+
+
+def snapshot_onto_itself(folder: Path) -> Arguments:
+    picture = str(write(folder / "me.png", scene()))
+    return Arguments(["start", "--source", picture, "-o", "preview", "--snapshot", picture])
+
+
 def empty_folder(folder: Path) -> Arguments:
     (folder / "holiday").mkdir()
     return enhance("holiday", "better")(folder)
+
+
+def plot_over_folder(folder: Path) -> Arguments:
+    (folder / "plot.png").mkdir()
+    return Arguments(["bench", "--plot", str(folder / "plot.png")])
 
 
 def huge_png() -> bytes:
@@ -296,6 +311,8 @@ CASES = [
     Case("an absurd size", typed("start", "--size", "99999x99999"), 2, ("99999x99999", "64 to 4096")),
     Case("no size", typed("start", "--size", "0x0"), 2, ("0x0", "64 to 4096")),
     Case("not a size", typed("start", "--size", "big"), 2, ("big", "1280x720")),
+    Case("a size of zeros, as a pair", config("[camera]\nsize = [0, 0]\n"), 2, ("camera.size", "0x0", "64 to 4096")),
+    Case("a camera and a clip", typed("start", "-d", "0", "-s", "demo"), 2, ("0", "demo", "name one of them")),
     Case("an output of unknown kind", typed("start", "--source", "demo", "-o", "out.xyz"), 2, ("out.xyz", ".mp4")),
     Case("a clip to play that is not there", typed("start", "--source", "@/no.mp4"), 3, ("no.mp4", "no such file")),
     Case("a clip that is not there", enhance("no.mp4", "out.mp4"), 3, ("no.mp4", "no such file")),
@@ -319,9 +336,12 @@ CASES = [
         4,
         ("/sys/a.png", "no permission"),
     ),
+    Case("a plot over a folder", plot_over_folder, 4, ("plot.png", "is a folder")),
     Case("the disk is full (picture)", full_disk("out.png"), 4, ("out.png", "disk is full")),
     Case("the disk is full (clip)", full_disk("out.mp4"), 4, ("out.mp4", "disk is full")),
     Case("output is the input", same_file, 2, ("me.png", "never overwritten")),
+    Case("output is the clip that is played", start_onto_itself, 2, ("me.mp4", "never overwritten")),
+    Case("snapshot is the picture that is shown", snapshot_onto_itself, 2, ("me.png", "never overwritten")),
     Case("a picture as a clip", with_picture("a.png", "out.mp4"), 2, (".mp4", ".png")),
     Case("a clip as a picture", with_clip("a.mp4", "out.png"), 2, (".png", ".mp4")),
     Case("no such network", typed("start", "-s", "demo", "--model", "nonet"), 5, ("nonet", RESTORER.name)),

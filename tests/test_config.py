@@ -1,8 +1,9 @@
+import os
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -93,6 +94,43 @@ def test_flags_over_environment_over_file_over_defaults(config: Path, environmen
 def test_a_size_may_be_a_pair(config: Path):
     config.write_text("[camera]\nsize = [640, 480]\n")
     assert load_settings().camera.size == (640, 480)
+
+
+@given(st.tuples(st.integers(-8, MAX_SIDE + 8), st.integers(-8, MAX_SIDE + 8)))
+@example((0, 0))
+@example((63, 1))
+def test_a_pair_is_bounded_as_a_text_is(pair: tuple[int, int]):
+    flags = {"camera": {"size": list(pair)}}
+    try:
+        parse_size(f"{pair[0]}x{pair[1]}")
+    except UsageError:
+        with pytest.raises(ConfigError, match=r"camera\.size"):
+            load_settings(flags)
+    else:
+        assert load_settings(flags).camera.size == pair
+
+
+LAYERS = st.lists(st.sets(st.sampled_from(["device", "source"])), min_size=3, max_size=3)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # one file, written anew each time
+@given(LAYERS)
+def test_the_highest_layer_that_names_a_camera_or_a_source_decides(config: Path, layers: list[set[str]]):
+    flags, environment, file = layers
+    config.write_text("[camera]\nfps = 15\n" + "".join(f'{key} = "file"\n' for key in sorted(file)))
+    names = {f"FRRCAM_CAMERA__{key.upper()}": "environment" for key in environment}
+    os.environ.update(names)
+    try:
+        camera = load_settings({"camera": dict.fromkeys(flags, "flag")}).camera
+    finally:
+        for name in names:
+            del os.environ[name]
+    named = zip(("flag", "environment", "file"), layers, strict=True)
+    layer, deciding = next(((layer, keys) for layer, keys in named if keys), ("", set()))
+    assert {"device": camera.device, "source": camera.source} == {
+        key: layer if key in deciding else None for key in ("device", "source")
+    }
+    assert camera.fps == 15, "and of everything else each layer has its say"
 
 
 @pytest.mark.parametrize(

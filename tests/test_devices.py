@@ -229,6 +229,8 @@ def test_a_missing_virtual_camera_comes_with_the_command_that_makes_one(hardware
     hardware.add_loopback(10, "OBS")
     with pytest.raises(SinkNotFound, match=r"there is OBS \(/dev/video10\)"):
         find_virtual_camera(system=hardware.system)
+    with pytest.raises(SinkNotFound, match=r'"My Cam": .*card_label="My Cam"'):
+        find_virtual_camera("My Cam", hardware.system)
 
 
 def test_without_video4linux_there_is_nothing(tmp_path: Path) -> None:

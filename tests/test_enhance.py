@@ -2,22 +2,26 @@
 
 import json
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from fractions import Fraction
+from itertools import accumulate
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from rich.console import Console
 from typer.testing import CliRunner
 
 from frrcam.cli import app
-from frrcam.config import Settings
+from frrcam.config import Settings, load_settings
 from frrcam.enhance import Bar, EnhanceOptions, Networks, Report, Silent, enhance
 from frrcam.enhance.jobs import plan_jobs
+from frrcam.enhance.run import MAX_FACES, Enhancer
 from frrcam.errors import (
     SinkForbidden,
     SinkNotFound,
@@ -30,7 +34,7 @@ from frrcam.errors import (
 from frrcam.faces.alignment import TEMPLATE, invert, similarity
 from frrcam.faces.detector import FakeDetector
 from frrcam.faces.types import Detection
-from frrcam.frame import Image
+from frrcam.frame import Frame, Image
 from frrcam.restore.types import FakeRestorer, Restored
 from frrcam.sources.demo import DemoSource
 
@@ -295,6 +299,46 @@ def test_the_first_frame_of_a_clip_is_enhanced_as_much_as_the_last(tmp_path: Pat
     assert all(abs(gain - 25.5) < 3 for gain in gains)
 
 
+def gain_of(after: Image, before: Image) -> float:
+    """By how much the face was brightened; all of the fake's change is 25.5."""
+    centre = np.s_[56:72, 72:88]
+    return float(np.mean(after[centre].astype(float) - before[centre]))
+
+
+@given(st.lists(st.floats(0.001, 1e5), min_size=1, max_size=4), st.sampled_from([0.55, 0.9]))
+def test_every_picture_is_enhanced_in_full_however_far_apart_they_are(gaps: list[float], score: float) -> None:
+    networks = Networks(FakeDetector([Detection(FACE.box, score, POINTS)]), FakeRestorer())
+    enhancer, before = Enhancer(networks, Settings()), scene()
+    for index, time in enumerate(accumulate([0.0, *gaps])):
+        assert abs(gain_of(enhancer.enhance(Frame(before, index, time, "slow")), before) - 25.5) < 3
+
+
+def test_a_clip_of_a_picture_every_two_seconds_is_enhanced(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "in.mkv", range(0, 250, 50))
+    run(source, tmp_path / "out.mkv")
+    before, after = read_clip(source)[0], read_clip(tmp_path / "out.mkv")[0]
+    gains = [gain_of(one, other) for one, other in zip(after, before, strict=True)]
+    assert len(gains) == 5
+    assert all(abs(gain - 25.5) < 3 for gain in gains)
+
+
+@pytest.mark.parametrize(
+    ("flags", "setting", "faces"),
+    [({}, None, MAX_FACES), ({}, "1", 1), ({"max_faces": 2}, "1", 2), ({"max_faces": 16}, None, 16), ({}, "4", 4)],
+)
+def test_all_faces_are_enhanced_unless_a_setting_says_how_many(
+    environment: MutableMapping[str, str], flags: dict[str, int], setting: str | None, faces: int
+) -> None:
+    if setting:
+        environment["FRRCAM_RESTORE__MAX_FACES"] = setting
+    corners = [(100.0 * column, 100.0 * row) for row in range(4) for column in range(5)]
+    crowd = [Detection((x, y, x + 60, y + 60), 0.9, (TEMPLATE * 60 + (x, y)).astype(np.float32)) for x, y in corners]
+    settings = load_settings({"restore": {"strength": 0.5, **flags}})
+    enhancer = Enhancer(Networks(FakeDetector(crowd), FakeRestorer()), settings)
+    enhancer.enhance(Frame(np.asarray(cv2.resize(scene(), (500, 400)), np.uint8), 0, 0.0, "crowd"))
+    assert enhancer.faces == faces
+
+
 def test_a_clip_of_variable_rate_keeps_its_times(tmp_path: Path) -> None:
     times = [0, 1, 2, 6, 7, 15, 16, 17, 40]
     source = write_clip(tmp_path / "in.mp4", times)
@@ -323,7 +367,14 @@ def test_compare_doubles_the_width_of_a_clip(tmp_path: Path) -> None:
     assert float(np.mean(frames[-1][beside].astype(float) - frames[-1][centre])) > 20
 
 
-@pytest.mark.parametrize(("number", "end"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+ENDINGS: list[tuple[int, type[BaseException]]] = [
+    (signal.SIGINT, KeyboardInterrupt),
+    (signal.SIGTERM, SystemExit),
+    *([(signal.SIGHUP, SystemExit)] if hasattr(signal, "SIGHUP") else []),
+]
+
+
+@pytest.mark.parametrize(("number", "end"), ENDINGS)
 @pytest.mark.parametrize("name", ["clip.mp4", "picture.png"])
 def test_an_interrupt_leaves_nothing(tmp_path: Path, name: str, number: int, end: type[BaseException]) -> None:
     source = tmp_path / "in" / name
@@ -332,13 +383,23 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path, name: str, number: int, end
         write(source, scene())
     else:
         write_clip(source)
-    shown, before = Recorder(), signal.getsignal(signal.SIGTERM)
+    shown, before = Recorder(), signal.getsignal(number)
     restorer = Interrupted(1 if name.endswith("png") else 5, number)
     with pytest.raises(end):
         run(source, tmp_path / name, restorer=restorer, shown=shown)
     assert nothing_but(tmp_path, [name])
     assert shown.closed == 1
-    assert signal.getsignal(signal.SIGTERM) == before
+    assert signal.getsignal(number) == before
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no terminal that hangs up")
+def test_what_nohup_started_outlives_its_terminal(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        report = run(write_clip(tmp_path / "in.mp4"), tmp_path / "out.mp4", restorer=Interrupted(5, signal.SIGHUP))
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert report.files[0].frames == 12
 
 
 def test_a_failure_keeps_the_older_output(tmp_path: Path) -> None:
@@ -408,6 +469,22 @@ def test_subfolders_are_taken_in_when_asked_for(tmp_path: Path) -> None:
     assert (source / "out" / "deep" / "b.png").is_file()
     jobs = plan_jobs(source, source / "out", recursive=True)
     assert [job.source.name for job in jobs] == ["a.png", "b.png"]
+
+
+def test_an_output_folder_inside_the_input_is_left_out_however_it_is_spelt(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    (source / "out" / "deep").mkdir(parents=True)
+    for name in ("a.png", "out/a.png", "out/deep/b.png"):
+        write(source / name, scene())
+    (tmp_path / "link").symlink_to(source)
+    for target in (source / "out", source / ".." / "in" / "out", tmp_path / "link" / "out"):
+        assert [job.source for job in plan_jobs(source, target, recursive=True)] == [source / "a.png"]
+
+
+def test_an_output_folder_around_the_input_leaves_nothing_out(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    write(tmp_path / "in" / "a.png", scene())
+    assert [job.target for job in plan_jobs(tmp_path / "in", tmp_path)] == [tmp_path / "a.png"]
 
 
 def test_names_that_cannot_be_written_change_without_falling_together(tmp_path: Path) -> None:

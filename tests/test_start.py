@@ -1,7 +1,11 @@
 """From settings to a running daemon, with every device faked."""
 
+import io
 import json
+import os
+import signal
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,16 +13,31 @@ import numpy as np
 import pytest
 
 from frrcam.config import Settings, load_settings
-from frrcam.errors import ModelNotFound, SinkNotFound, SinkUnusable, SourceNotFound
+from frrcam.control.status import Status
+from frrcam.errors import ModelNotFound, SinkNotFound, SinkUnusable, SourceLost, SourceNotFound, UsageError
 from frrcam.faces.detector import FakeDetector
 from frrcam.runtime.budget import Budget, ladder
 from frrcam.runtime.enhancer import Engine
 from frrcam.runtime.notices import Notices
 from frrcam.runtime.pipeline import Pipeline
+from frrcam.sinks import open_sink
 from frrcam.sinks.base import FakeSink, Sink
 from frrcam.sinks.preview import PreviewSink
+from frrcam.sources import open_source
 from frrcam.sources.base import FakeSource, Source
-from frrcam.start import Openers, StartOptions, check_snapshot, choose_sink, choose_source, loaded, start
+from frrcam.start import (
+    Openers,
+    Signals,
+    StartOptions,
+    StatusLine,
+    check_snapshot,
+    choose_sink,
+    choose_source,
+    loaded,
+    spare_source,
+    start,
+)
+from tests.test_enhance import write_clip
 
 GREY = np.full((64, 96, 3), 90, np.uint8)
 
@@ -29,6 +48,8 @@ class World:
     def __init__(self, *, camera: bool = True, virtual_camera: bool = True) -> None:
         self.camera, self.virtual_camera = camera, virtual_camera
         self.opened: list[tuple[object, ...]] = []
+        self.rates: list[float] = []
+        self.image = GREY
         self.sink = FakeSink()
 
     def open_source(
@@ -37,11 +58,12 @@ class World:
         self.opened.append((device, source, loop))
         if source is None and not self.camera:
             raise SourceNotFound("there is no camera")
-        fake = FakeSource([GREY], fps=200.0, live=source is None, loop=True)
+        fake = FakeSource([self.image], fps=200.0, live=source is None, loop=True)
         fake.info = replace(fake.info, reopen_as="by-name" if source is None else None)
         return fake
 
     def open_sink(self, output: str | None, width: int, height: int, fps: float, *, label: str) -> Sink:
+        self.rates.append(fps)
         if not self.virtual_camera:
             raise SinkNotFound("there is no virtual camera")
         return self.sink
@@ -133,6 +155,168 @@ def test_start_publishes_plain_pictures_without_an_engine_and_leaves_a_snapshot(
     assert threading.active_count() == threads
     assert capsys.readouterr().out == ""
     json.dumps(said)
+
+
+def test_a_rate_that_a_clip_does_not_have_is_said_and_its_own_counts() -> None:
+    world, said = World(), list[str]()
+    settings = load_settings({"camera": {"source": "x.mp4", "fps": 30.0}})
+    start(settings, StartOptions(1), said.append, world.openers)
+    assert said[0] == "fake gives 200 pictures a second, not the 30 asked for"
+    assert world.rates == [200.0]
+
+
+@pytest.mark.parametrize("asked", [None, 200.0, 199.8])
+def test_a_rate_that_is_had_is_not_remarked_upon(asked: float | None) -> None:
+    world, said = World(), list[str]()
+    start(load_settings({"camera": {"fps": asked}}), StartOptions(1), said.append, world.openers)
+    assert not any("asked for" in line for line in said)
+
+
+ITSELF: list[Callable[[Path], object]] = [
+    lambda path: path,
+    lambda path: path.parent / "folder" / ".." / path.name,
+    lambda path: path.with_name("link.mp4"),
+    lambda path: path.with_name("hard.mp4"),
+    lambda path: path.with_name("unfinished.mp4"),
+]
+
+
+@pytest.mark.parametrize("other", ITSELF)
+def test_the_clip_that_is_played_is_never_overwritten(tmp_path: Path, other: Callable[[Path], Path]) -> None:
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"precious")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link.mp4").symlink_to(clip)
+    for name in ("hard.mp4", "unfinished.mp4.part"):
+        (tmp_path / name).hardlink_to(clip)
+    world, target = World(), other(clip)
+    settings = load_settings({"camera": {"source": str(clip)}, "output": {"output": str(target)}})
+    with pytest.raises(UsageError, match="never overwritten"):
+        start(settings, StartOptions(1), print, world.openers)
+    assert world.opened == []
+    assert clip.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize(("source", "target"), [("demo", "demo"), ("no.mp4", "no.mp4"), ("a.mp4", "b.mp4")])
+def test_what_is_not_there_or_another_file_may_be_named(source: str, target: str, tmp_path: Path) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).touch()
+    spare_source(str(tmp_path / source), tmp_path / target)
+    spare_source(None, target)
+    spare_source(source, None)
+
+
+@pytest.mark.parametrize("frames", [2, 60])
+def test_a_disk_that_fills_up_is_an_error_of_the_run(tmp_path: Path, frames: int) -> None:
+    """Two pictures are still in memory when the file is completed; of sixty some are written before."""
+    resource = pytest.importorskip("resource")
+    world, said = World(), list[str]()
+    world.image = np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8)
+    settings = load_settings({"camera": {"source": "x.mp4"}, "output": {"output": str(tmp_path / "out.mp4")}})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, before[1]))
+    try:
+        with pytest.raises(SinkUnusable, match="disk is full"):
+            start(settings, StartOptions(frames), said.append, replace(world.openers, sink=open_sink))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+    assert not any("trying" in line for line in said)
+
+
+def test_a_clip_cut_short_ends_where_it_breaks_off_and_what_came_before_is_kept(tmp_path: Path) -> None:
+    clip, said = write_clip(tmp_path / "clip.mkv", range(60)), list[str]()
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size * 6 // 10])
+    settings = load_settings({"camera": {"source": str(clip)}, "output": {"output": str(tmp_path / "out.mp4")}})
+    with pytest.raises(SourceLost, match="breaks off after picture"):
+        start(settings, StartOptions(), said.append, replace(World().openers, source=open_source, sink=open_sink))
+    assert (tmp_path / "out.mp4").stat().st_size > 500
+    assert not any("breaks off" in line or "pictures again" in line for line in said)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_signals_stop_in_good_order(name: str) -> None:
+    number = getattr(signal, name, None)
+    if number is None:
+        pytest.skip("not on this system")
+    stopped, before = list[bool](), signal.getsignal(number)
+    with Signals(lambda: stopped.append(True)):
+        signal.raise_signal(number)
+    assert stopped == [True]
+    assert signal.getsignal(number) is before
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="not on this system")
+def test_under_nohup_the_end_of_the_terminal_is_no_end() -> None:
+    stopped, before = list[bool](), signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Signals(lambda: stopped.append(True)):
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert stopped == []
+
+
+class Asked:
+    """Gives a status and lets a test wait until it was asked for it so often."""
+
+    def __init__(self) -> None:
+        self.again = threading.Semaphore(0)
+
+    def __call__(self) -> Status:
+        self.again.release()
+        return Status(state="running")
+
+    def wait(self, times: int) -> None:
+        for _ in range(times):
+            assert self.again.acquire(timeout=20.0)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_status_lines_for_machines() -> None:
+    out, asked = io.StringIO(), Asked()
+    with StatusLine(asked, True, print, out=out, every_s=0.0):
+        asked.wait(3)
+    assert [json.loads(line)["state"] for line in out.getvalue().splitlines()[:2]] == ["running", "running"]
+
+
+def test_a_reader_that_goes_away_ends_the_status_and_nothing_else() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    said, told = list[str](), threading.Event()
+
+    def say(text: str) -> None:
+        said.append(text)
+        told.set()
+
+    with os.fdopen(writing, "w") as out:
+        with StatusLine(Asked(), True, say, out=out, every_s=0.0):
+            assert told.wait(20.0)
+        out.flush()  # as the interpreter does at its end: what was left goes nowhere
+    assert said == ["the status is told no more (Broken pipe); the pictures go on"]
+
+
+def test_what_is_said_on_a_terminal_stands_on_a_line_of_its_own() -> None:
+    terminal, asked = Terminal(), Asked()
+    with StatusLine(asked, False, lambda text: print(text, file=terminal), err=terminal, every_s=0.0) as line:
+        asked.wait(3)
+        line.say("a notice")
+        asked.wait(2)
+    *before, notice = terminal.getvalue().partition("a notice\n")[0].split("\r\x1b[K")
+    assert notice == ""
+    assert len(before) >= 2
+    assert terminal.getvalue().endswith("\n")
+
+
+def test_without_a_status_line_nothing_is_cleared() -> None:
+    err, said = io.StringIO(), list[str]()
+    with StatusLine(Asked(), False, said.append, err=err) as line:
+        line.say("a notice")
+    assert (err.getvalue(), said) == ("", ["a notice"])
 
 
 def test_what_is_loaded_already_is_given_once() -> None:

@@ -73,7 +73,10 @@ def start(
 
 
 def status(as_json: Json = False) -> None:
-    """Ask the running daemon how it is: state, rung and why, milliseconds per frame, what it has said."""
+    """Ask the running daemon how it is: state, rung and why, milliseconds per frame, what it has said.
+
+    Of several, the one that was started first.
+    """
     from frrcam.control.discovery import ask_status
     from frrcam.start import summary
 

@@ -6,7 +6,17 @@ from typing import Annotated
 import typer
 
 from frrcam.commands.console import fail, out, print_json, say
-from frrcam.commands.options import Json, MaxFaces, Model, Provider, Size, SourceOption, Strength, settings_of
+from frrcam.commands.options import (
+    Json,
+    MaxFaces,
+    MaxFacesOffline,
+    Model,
+    Provider,
+    Size,
+    SourceOption,
+    Strength,
+    settings_of,
+)
 from frrcam.errors import FrrcamError
 
 
@@ -49,17 +59,18 @@ def bench(
             lambda: open_source(None, camera.source, camera.size, camera.fps, loop=True),
             lambda period: load_engine(settings, period, notices),
             seconds,
+            settings,
         )
-        if plot:
+        if as_json:
+            print_json(report.as_json())
+        else:
+            for table in benchmark.as_tables(report):
+                out.print(table)
+        if plot:  # after the figures, which a full disk is not to cost
             benchmark.plot(report, daemon, plot)
             say(f"frame times drawn in {plot}")
     except FrrcamError as error:
         fail(error)
-    if as_json:
-        print_json(report.as_json())
-    else:
-        for table in benchmark.as_tables(report):
-            out.print(table)
 
 
 def enhance(
@@ -70,7 +81,7 @@ def enhance(
     strength: Strength = None,
     model: Model = None,
     provider: Provider = None,
-    max_faces: MaxFaces = None,
+    max_faces: MaxFacesOffline = None,
     as_json: Json = False,
 ) -> None:
     """Enhance pictures and clips offline, every face of every frame with the best network.
@@ -86,7 +97,7 @@ def enhance(
 
     try:
         settings = settings_of(
-            restore={"strength": strength, "model": model, "provider": provider, "max_faces": max_faces or 16}
+            restore={"strength": strength, "model": model, "provider": provider, "max_faces": max_faces}
         )
         report = run(source, target, settings, EnhanceOptions(compare, recursive), say)
     except FrrcamError as error:

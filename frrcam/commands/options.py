@@ -19,7 +19,10 @@ Output = Annotated[
 ]
 Size = Annotated[str | None, typer.Option("--size", help="WIDTHxHEIGHT, e.g. 1280x720; default: the nearest it has.")]
 Fps = Annotated[
-    float | None, typer.Option("--fps", min=1, max=240, help="Pictures a second; default: 30 or the file's.")
+    float | None,
+    typer.Option(
+        "--fps", min=1, max=240, help="Pictures a second, asked of a camera; default: 30. A clip has its own."
+    ),
 ]
 Strength = Annotated[
     float | None, typer.Option("--strength", min=0, max=1, help="How much of the change is applied, 0 to 1.")
@@ -31,7 +34,13 @@ Provider = Annotated[
     str | None,
     typer.Option("--provider", "-p", help="auto, cpu, openvino, cuda, tensorrt, directml, coreml or qnn."),
 ]
-MaxFaces = Annotated[int | None, typer.Option("--max-faces", min=1, max=16, help="Faces enhanced, largest first.")]
+MaxFaces = Annotated[
+    int | None, typer.Option("--max-faces", min=1, max=16, help="Faces enhanced, largest first; default: 4.")
+]
+MaxFacesOffline = Annotated[
+    int | None, typer.Option("--max-faces", min=1, max=16, help="Faces enhanced, largest first; default: 16.")
+]
+"""Where nothing waits for a picture, there is time for more."""
 Json = Annotated[bool, typer.Option("--json", help="For machines: JSON on standard output.")]
 
 

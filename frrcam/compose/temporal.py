@@ -59,16 +59,15 @@ class Remembered(NamedTuple):
     mask: Mask
     """S×S in [0,1]."""
     effect: float
-    """[0,1], faded in and out."""
+    """[0,1], faded out where the network has not run for long."""
 
 
 class FaceMemory:
     """The recursive filter of one track. Not thread-safe; one `update` per picture."""
 
-    def __init__(self, appear_s: float = 0.0) -> None:
-        """`appear_s`: seconds in which the effect rises from nothing after the first result; 0 for at once."""
-        self._appear, self._size, self._empty = appear_s, 0, True
-        self._age = self._stale = self._effect = 0.0
+    def __init__(self) -> None:
+        self._size, self._empty = 0, True
+        self._stale = self._effect = 0.0
         self._noise = 2.0
         self._face, self._fresh, self._mask = _blank(0, 0, 3), _blank(0, 0, 3), _blank(0, 0)
         self._seen: Image = np.zeros((0, 0, 3), np.uint8)
@@ -98,13 +97,8 @@ class FaceMemory:
         else:
             self._average(small, mask, effect, moving, dt)
         self._seen, self._shading, self._stale = crop, None, 0.0
-        self._age += dt
         np.subtract(self._face, crop, out=self._fresh)
-        return Remembered(self._fresh, self._mask, self._effect * self._risen)
-
-    @property
-    def _risen(self) -> float:
-        return min(self._age / self._appear, 1.0) if self._appear else 1.0
+        return Remembered(self._fresh, self._mask, self._effect)
 
     def _resize(self, size: int) -> None:
         if size == self._size:
@@ -118,8 +112,6 @@ class FaceMemory:
         self._shading, self._size = None, size
 
     def _begin(self, small: Plane, mask: Mask, effect: float) -> None:
-        if self._empty:
-            self._age = 0.0
         np.copyto(self._face, self._fresh)
         np.copyto(self._mask, mask)
         np.copyto(self._crop, small)
@@ -190,7 +182,6 @@ class FaceMemory:
         if moving is None:
             self._empty, self._effect = True, 0.0
             return None
-        self._age += dt
         if self._shading is None:
             seen = cv2.subtract(self._face, self._seen, dtype=cv2.CV_32F)
             self._shading = np.asarray(cv2.resize(seen, moving.shape, interpolation=cv2.INTER_AREA), np.float32)
@@ -198,7 +189,7 @@ class FaceMemory:
         moved = cv2.merge([np.asarray(cv2.resize(moving, self._mask.shape), np.float32)] * 3)
         shading = cv2.resize(self._shading, self._mask.shape)
         change += moved * (shading - change)
-        return Remembered(change, self._mask, self._effect * min(self._risen, left))
+        return Remembered(change, self._mask, self._effect * left)
 
 
 def _blank(*shape: int) -> NDArray[np.float32]:

@@ -3,9 +3,10 @@
 $XDG_RUNTIME_DIR/frrcam/control.json, mode 0600: {"url": "http://127.0.0.1:PORT/TOKEN/", "token": TOKEN, "pid": PID}
 """
 
+import contextlib
+import http.client
 import json
 import os
-import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -35,7 +36,13 @@ def control_path() -> Path:
 
 
 def announce(daemon: Daemon, path: Path) -> None:
-    """Writes the file, whole or not at all, readable by this user only. Raises OSError."""
+    """Writes the file, whole or not at all, readable by this user only. Raises OSError.
+
+    Where another daemon is to be found there and answers, it stays: a second one must not hide the service.
+    """
+    with contextlib.suppress(ControlError):
+        ask_status(path)
+        return
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     part = path.with_name(f"{path.name}.{daemon.pid}.part")
     part.unlink(missing_ok=True)
@@ -69,9 +76,10 @@ def ask_status(path: Path | None = None, timeout: float = 2.0) -> Status:
     try:
         with direct.open(daemon.url + "status", timeout=timeout) as response:
             return Status.model_validate_json(response.read())
-    except (urllib.error.URLError, OSError) as error:
+    except (OSError, http.client.HTTPException) as error:  # what answers need not speak HTTP
+        reason = " ".join(str(error).split())
         raise ControlError(
-            f"the frrcam daemon (process {daemon.pid}) does not answer: {error}; restart it if it hangs"
+            f"the frrcam daemon (process {daemon.pid}) does not answer: {reason}; restart it if it hangs"
         ) from error
     except ValidationError as error:
         raise ControlError(f"what answers at process {daemon.pid} is not this version of frrcam; restart it") from error

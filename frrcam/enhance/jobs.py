@@ -42,7 +42,7 @@ def plan_jobs(source: Path, target: str | Path, *, recursive: bool = False) -> l
     target = Path(target)
     if source.is_dir():
         _check_folders(source, target)
-        files = _media_in(source, recursive, leave_out=target)
+        files = _media_in(source, recursive, target)
         names = _output_names([file.relative_to(source) for file in files])
         return [Job(file, target / name) for file, name in zip(files, names, strict=True)]
     check_file(source, "picture or clip")
@@ -64,7 +64,10 @@ def make_folder(folder: Path) -> None:
         raise SinkForbidden(f"{folder}: cannot be made: {error.strerror}; pick another folder") from None
 
 
-def _media_in(folder: Path, recursive: bool, leave_out: Path) -> list[Path]:
+def _media_in(folder: Path, recursive: bool, target: Path) -> list[Path]:
+    """Without what lies in `target`, where that is a folder inside: it comes from an earlier run."""
+    output = target.resolve()
+    inside = folder.resolve() in output.parents
     try:
         found = sorted(folder.rglob("*") if recursive else folder.iterdir())
     except OSError as error:
@@ -74,7 +77,7 @@ def _media_in(folder: Path, recursive: bool, leave_out: Path) -> list[Path]:
         for path in found
         if path.suffix.lower() in PICTURES | CLIPS
         and not path.name.startswith(".")
-        and leave_out not in path.parents
+        and not (inside and path.parent.resolve().is_relative_to(output))
         and path.is_file()
     ]
     if not media:

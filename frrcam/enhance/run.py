@@ -21,7 +21,7 @@ from frrcam.enhance.picture_file import Extras, read_extras, write_picture
 from frrcam.enhance.progress import Bar, Monitor
 from frrcam.errors import SourceUnusable
 from frrcam.frame import Frame, Image
-from frrcam.runtime.budget import Plan
+from frrcam.runtime.budget import GAP_S, Plan
 from frrcam.runtime.pipeline import Outcome, Pipeline
 from frrcam.sinks.video import VideoSink
 from frrcam.sources.picture import is_picture, read_picture
@@ -29,9 +29,12 @@ from frrcam.sources.video import VideoSource
 
 _log = logging.getLogger(__name__)
 
+MAX_FACES = 16
+"""Faces enhanced in one picture where no setting says how many: here there is time for all."""
 SETTLE_S = (0.5, 0.25)
 """Seconds before a file's first picture at which it is held up already: a doubtful face is believed when it is seen
-twice, and its effect then takes a moment to come up, which suits a call and not a file."""
+twice, and its effect then takes a moment to come up, which suits a call and not a file. The same after a gap, where
+the pipeline begins anew."""
 
 Say = Callable[[str], None]
 
@@ -109,7 +112,7 @@ def enhance(
     jobs = plan_jobs(source, target, recursive=options.recursive)
     networks = load(settings, say)
     files = []
-    with monitor() as shown, _ended_by_sigterm():
+    with monitor() as shown, _ended_by_signals():
         for job in jobs:
             try:
                 files.append(_enhance_file(job, Enhancer(networks, settings, options.compare), shown))
@@ -126,16 +129,23 @@ def enhance(
 
 
 @contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM unwinds as Ctrl-C does, so that no part file is left behind. Python allows it in the main thread only."""
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM, and SIGHUP of a terminal that is closed, unwind as Ctrl-C does, so that no part file is left behind.
+
+    Python allows it in the main thread only. What is ignored, as by nohup, stays ignored.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    numbers = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    before = {number: handler for number in numbers if (handler := signal.getsignal(number)) != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Enhancer:
@@ -145,22 +155,24 @@ class Enhancer:
         self.faces = 0
         """The most faces enhanced in one frame so far."""
         self.compare = compare
-        self._strength = settings.restore.strength
-        restorer, faces = networks.restorer, settings.restore.max_faces
+        restorer, restore = networks.restorer, settings.restore
+        self._strength = restore.strength
+        faces = restore.max_faces if "max_faces" in restore.model_fields_set else MAX_FACES
         self._plan = Plan("best", "offline", restorer.name, faces, faces, True)
         self._pipeline = Pipeline(networks.detector, {restorer.name: restorer}, min_size=settings.faces.min_size)
-        self._settled = False
+        self._last: float | None = None
 
     def enhance(self, frame: Frame) -> Image:
         """The frame enhanced (H×W×3), or before | after (H×2W×3)."""
-        if not self._settled:
+        if self._last is None or frame.timestamp - self._last > GAP_S:
             self._settle(frame)
+        self._last = frame.timestamp
         outcome = self._run(frame)
         self.faces = max(self.faces, outcome.fresh)
         return np.hstack((frame.image, outcome.image)) if self.compare else outcome.image
 
     def _settle(self, frame: Frame) -> None:
-        self._settled = True
+        self._pipeline.reset()
         for seconds in SETTLE_S:
             self._run(replace(frame, timestamp=frame.timestamp - seconds))
 

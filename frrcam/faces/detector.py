@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from frrcam.errors import ModelCorrupt, ModelMismatch, ModelNotFound
 from frrcam.faces.types import Detection
 from frrcam.frame import Image
+from frrcam.restore.session import session_options
 
 STRIDE = 32
 """The coarsest stride of the layout: inputs are whole multiples of it."""
@@ -122,12 +123,8 @@ def _scrfd() -> Any:
 def _open(model_file: Path, threads: int, providers: Sequence[str]) -> ort.InferenceSession:
     if not model_file.is_file():
         raise ModelNotFound(f"no detector at {model_file}: see `frrcam models` for those that are there")
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return ort.InferenceSession(str(model_file), options, providers=list(providers))
+        return ort.InferenceSession(str(model_file), session_options(threads), providers=list(providers))
     except Exception as error:  # onnxruntime's own types share no base but this
         reason = str(error).strip().splitlines()[0]
         raise ModelCorrupt(f"{model_file} cannot be loaded as a detector, fetch it again: {reason}") from error

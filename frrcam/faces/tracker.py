@@ -25,9 +25,7 @@ _CUT_DIFFERENCE, _CUT_CORRELATION = 15.0, 0.5
 class Tracker:
     """Follows all faces of one source. Not thread-safe; one `update` per picture, in order."""
 
-    def __init__(self, sure_score: float = SURE_SCORE) -> None:
-        """`sure_score`: from which a new face is shown at once; 0 for single pictures, where no second look comes."""
-        self._sure_score = sure_score
+    def __init__(self) -> None:
         self._faces: list[FollowedFace] = []
         self._identities = count(1)
         self._shape: tuple[int, ...] | None = None
@@ -98,7 +96,7 @@ class Tracker:
         for detection in detections:
             if id(detection) in taken or any(_overlap(detection.box, _box(face)) > SAME for face in seen):
                 continue
-            sure = detection.score >= self._sure_score
+            sure = detection.score >= SURE_SCORE
             self._faces.append(FollowedFace(next(self._identities), detection, image, sure))
 
 

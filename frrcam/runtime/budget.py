@@ -58,8 +58,15 @@ COLD_FRAMES = 4
 PER_FACE_S = 0.002
 """Seconds that one face takes beside the network, until that is known."""
 GAP_S = 1.0
-"""Seconds between plans (nobody watched, a suspend, a lost camera) after which headroom has to prove itself anew, and
-what the last frames were like says nothing."""
+"""Seconds between frames (nobody watched, a suspend, a lost camera) after which headroom has to prove itself anew, and
+what the last frames were like, and where faces stood, says nothing."""
+GAP_PERIODS = 3
+"""Frame periods that are no such gap, however long: at one picture a second, each is to be enhanced."""
+
+
+def longest_gap(period: float) -> float:
+    """Seconds between frames of that period beyond which nothing that was remembered holds."""
+    return max(GAP_S, GAP_PERIODS * period)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +211,7 @@ class Budget:
         self.rungs = tuple(rungs)
         self.period = period
         self.max_faces = max_faces
+        self._gap = longest_gap(period)
         self._costs = Costs(period, restore_s, detect_s, together)
         self._level, self._cold = 0, COLD_FRAMES
         self._reason = "nothing speaks against it"
@@ -226,7 +234,7 @@ class Budget:
         `urgent`: a detection would pay soon, for a face is in doubt.
         """
         faces = min(faces, self.max_faces)
-        if self._planned_at is not None and not 0 <= now - self._planned_at <= GAP_S:
+        if self._planned_at is not None and not 0 <= now - self._planned_at <= self._gap:
             faces = 0  # where they were says nothing of where they are
             self._begin_anew(max(0.0, now - self._planned_at))
         self._planned_at = now

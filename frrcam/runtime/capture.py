@@ -1,9 +1,10 @@
-"""Reading a source for as long as it lasts, and finding it again when it is lost."""
+"""Reading a source for as long as it lasts, and finding it again when it is lost; a file that is played once ends."""
 
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 
+from frrcam.errors import SourceError, SourceLost
 from frrcam.restore.session import one_line
 from frrcam.runtime.mailbox import Mailbox
 from frrcam.runtime.notices import Notices
@@ -44,6 +45,10 @@ class Capture:
         self.read_s = 0.0
         """Seconds that the last read took; of a live source, the wait for the world included."""
         self.live = opened.info.live
+        self.pausing = False
+        """True while a file's own clock lets the next picture wait: nothing is wrong when none comes."""
+        self.failed: SourceError | None = None
+        """Why a file that is played once ended before its end."""
 
     def run(self) -> None:
         """Reads until stopped or the end of a file, then closes source and mailbox, whatever happens."""
@@ -86,11 +91,12 @@ class Capture:
                 self._notices.tell(f"{source.info.name}: closing it failed: {one_line(error)}")
 
     def _play(self, source: Source) -> bool:
-        """Plays the open source. True at its end, False if it was lost."""
+        """Plays the open source. True at its end, False if it was lost and is to be opened again."""
         opened = self._clock()
         started: float | None = None
         try:
             while not self._wait(0):
+                self.pausing = False  # only now: until here the last picture was on its way
                 if self._source is not source:
                     return False
                 before = self._clock()
@@ -102,6 +108,7 @@ class Capture:
                 if not source.info.live:
                     if started is None or now - (started + frame.timestamp) > BEHIND_S:
                         started = now - frame.timestamp
+                    self.pausing = True
                     if self._wait(max(0.0, started + frame.timestamp - now)):
                         return True
                 if now - opened >= STEADY_S:
@@ -112,9 +119,21 @@ class Capture:
             return True
         except Exception as error:  # a broken driver may raise anything; the meeting goes on
             if self._source is source and not self._wait(0):  # else it is our own closing that read() complains of
-                self._notices.raise_("camera", f"{one_line(error)}; trying to get {source.info.name} back")
+                self._lose(source, error, started is not None)
             self.close()
-            return False
+            return self.failed is not None
+
+    def _lose(self, source: Source, error: Exception, gave_pictures: bool) -> None:
+        """What becomes of a source that failed: the end, the same file again, or a search for the camera."""
+        if source.info.ends:
+            known = error if isinstance(error, SourceError) else None
+            self.failed = known or SourceLost(f"{source.info.name}: {one_line(error)}")
+        elif gave_pictures and not source.info.live:
+            self._attempt = 0
+            # never cleared, and so said once: it is the same in each round
+            self._notices.raise_("file", f"{one_line(error)}; it starts over there")
+        else:
+            self._notices.raise_("camera", f"{one_line(error)}; trying to get {source.info.name} back")
 
     def _open_again(self) -> Source | None:
         """Tries until the source opens; None when it is time to stop, or when nobody watches any more."""

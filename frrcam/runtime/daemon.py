@@ -113,8 +113,9 @@ class Daemon:
     def run(self, frames: int | None = None, seconds: float | None = None, *, wait_for_engine: bool = False) -> int:
         """Publishes until stop(), the end of the source, `frames` pictures or `seconds`; the number published.
 
-        With `wait_for_engine` nothing is captured before the networks are loaded. Never raises for a failure
-        of source, sink or network; leaves no thread and no device behind.
+        With `wait_for_engine` nothing is captured before the networks are loaded. Leaves no thread and no device
+        behind, and raises nothing for a camera, a virtual camera or a network that fails: a SinkError when a file
+        cannot be written to its end, a SourceError when one that is played once breaks off.
         """
         loader = MayHang("frrcam-load", self._load_engines)
         capture = MayHang("frrcam-capture", self._capture.run)
@@ -125,12 +126,15 @@ class Daemon:
             self.cpu_at_capture = time.process_time()
             if not self._stopping:
                 capture.start()
+                self.live.wake()
                 self._publish(frames, seconds)
         finally:
             self._notifier.stopping()
             self._end(capture, loader)
             if self._consumers is not None:
                 self._consumers.close()
+        if failed := self.live.failed or self._capture.failed:
+            raise failed
         return self.metrics.published
 
     def stop(self) -> None:
@@ -167,17 +171,19 @@ class Daemon:
 
     def _publish(self, frames: int | None, seconds: float | None) -> None:
         until = None if seconds is None else self._clock() + seconds
-        while not self._stopping:
+        while not self._stopping and self.live.failed is None:
             if not self._wanted():
                 self._mailbox.take(0)  # a picture that came too late to be seen is not to begin the next call
                 self.live.idle()
                 self._tell()
                 continue
-            ended = self._mailbox.closed  # asked first: the last frame may come between waiting and asking
+            # asked first: the last frame, or the next one, may come between waiting and asking
+            ended, pausing = self._mailbox.closed, self._capture.pausing
             frame = self._mailbox.take(min(1 / self._fps, WAKE_S))
             if frame is None and ended:
                 return
-            self._turn(frame)
+            if frame is not None or not pausing:
+                self._turn(frame)
             self._tell()
             if frames is not None and self.metrics.published >= frames:
                 return
@@ -218,7 +224,7 @@ class Daemon:
         """What systemd is to know after each turn; and the source anew after a suspend, which it may not survive."""
         if self._suspend.slept() and self._demand.on:
             self._capture.rest()  # _wanted() wakes it
-        if self.live.sink_lost or self._idle:
+        if self.live.sink_lost or self._idle or self._capture.pausing:
             self._watchdog.idle()
         if self.live.published_since_asked():
             self._watchdog.published()

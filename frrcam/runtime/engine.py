@@ -15,7 +15,7 @@ from frrcam.restore.models import resolve, verify
 from frrcam.restore.rungs import load_family
 from frrcam.restore.types import Restorer
 from frrcam.runtime.aside import HangableExecutor
-from frrcam.runtime.budget import Budget, ladder
+from frrcam.runtime.budget import Budget, ladder, longest_gap
 from frrcam.runtime.enhancer import Engine
 from frrcam.runtime.notices import Notices
 from frrcam.runtime.pipeline import Pipeline
@@ -58,7 +58,7 @@ def load_engine(settings: Settings, period: float, notices: Notices) -> Engine:
         costs = {name: restore_time(restorer) for name, restorer in by_name.items()}
         lightest = family[-1]
         together = restore_time(lightest, 2) / (2 * costs[lightest.name])
-        pipeline = Pipeline(detector, by_name, min_size=settings.faces.min_size)
+        pipeline = Pipeline(detector, by_name, min_size=settings.faces.min_size, gap_s=longest_gap(period))
         budget = Budget(
             ladder(list(by_name)),
             period,

@@ -13,6 +13,7 @@ import numpy as np
 
 from frrcam.compose.overlay import letterbox, with_notice
 from frrcam.control.settings import LiveSettings
+from frrcam.errors import SinkError
 from frrcam.frame import Frame, Image
 from frrcam.restore.session import one_line
 from frrcam.runtime.aside import InlineExecutor
@@ -56,7 +57,11 @@ class Live:
         make_executor: Callable[[str], Executor] = lambda name: InlineExecutor(),
         patience_s: float | None = None,
     ) -> None:
-        """`make_executor`, by name, gives what may hang a thread of its own; `patience_s` is how long it is awaited."""
+        """`make_executor`, by name, gives what may hang a thread of its own; `patience_s` is how long it is awaited.
+
+        So long, if that is asked for, a picture is awaited too.
+        """
+        self._held_after_s = max(HELD_AFTER_S, 3 / fps, patience_s or 0.0)
         patience_s = max(PATIENCE / fps, PATIENCE_S) if patience_s is None else patience_s
         self.plan = STARTING
         self.faces = self.fresh = 0
@@ -100,6 +105,11 @@ class Live:
         return self._outlet.lost
 
     @property
+    def failed(self) -> SinkError | None:
+        """Why the file that is published to can no longer be: nothing more is to be done."""
+        return self._outlet.failed
+
+    @property
     def watched_sink(self) -> WatchedSink | None:
         """The sink, if it is there and knows by itself who reads it."""
         return self._outlet.watched
@@ -118,25 +128,25 @@ class Live:
         outcome = self._enhancer.process(frame, plan, settings.strength)
         watch.lap("enhance")
         image = outcome.image if outcome else frame.image
-        self._publish(image, frame, watch)
+        taken = self._publish(image, frame, watch)
         stages = {"capture": read_s} | (outcome.stages if outcome else {})
         stages |= {stage: seconds for stage, seconds in watch.laps.items() if stage != "enhance"}
         now = self._clock()
         work = now - started
         if outcome:
             self._enhancer.observe(plan, outcome, stages, work, now)
-        self._record(frame, plan, outcome, stages, work, now)
+        self._record(frame, plan, outcome, stages, work, now, taken)
         self.last, self._served, self._last_seen = image, frame, now
         self._held = self._placeholder = None
 
     def wake(self) -> None:
-        """Somebody begins to watch: from now on the camera is expected to give pictures."""
+        """Capturing or watching begins: from now on the camera is expected to give pictures."""
         self._last_seen = self._clock()
 
     def hold(self) -> None:
         """Called when no frame has come: repeats the last picture, with a notice, so that no meeting sees it freeze."""
         now = self._clock()
-        if now - self._last_seen < max(HELD_AFTER_S, 3 / self._fps) or now - self._last_sent < HELD_EVERY_S:
+        if now - self._last_seen < self._held_after_s or now - self._last_sent < HELD_EVERY_S:
             return
         frame = self._served or self._waiting(now)
         if self._held is None:  # said at its beginning only: later it might be just over, and nobody would take it back
@@ -189,7 +199,14 @@ class Live:
         return frame if image is frame.image else replace(frame, image=image)
 
     def _record(
-        self, frame: Frame, plan: Plan, outcome: Outcome | None, stages: dict[str, float], work: float, now: float
+        self,
+        frame: Frame,
+        plan: Plan,
+        outcome: Outcome | None,
+        stages: dict[str, float],
+        work: float,
+        now: float,
+        taken: bool,
     ) -> None:
         self.fresh = 0
         if outcome is None:
@@ -202,13 +219,13 @@ class Live:
         late = work > 1.0 / self._fps
         latency, total = now - frame.timestamp, work + stages["capture"]
         self.metrics.add(
-            FrameRecord(stages, total, latency, now, plan.rung, self.faces, self.fresh, self._wanted, late)
+            FrameRecord(stages, total, latency, now, plan.rung, self.faces, self.fresh, self._wanted, late, taken)
         )
 
-    def _publish(self, image: Image, frame: Frame, watch: Stopwatch | None) -> None:
+    def _publish(self, image: Image, frame: Frame, watch: Stopwatch | None) -> bool:
         self._last_sent = self._clock()
         self._show(image, frame)
-        self._outlet.publish(image, frame, watch)
+        return self._outlet.publish(image, frame, watch)
 
     def _show(self, image: Image, frame: Frame) -> None:
         if self._preview is None:

@@ -13,7 +13,7 @@ STAGES = ("capture", "detect", "track", "align", "restore", "compose", "convert"
 
 @dataclass(frozen=True, slots=True)
 class FrameRecord:
-    """One published frame. Times in seconds."""
+    """One frame that was to be published. Times in seconds."""
 
     stages: Mapping[str, float]
     total: float
@@ -30,6 +30,8 @@ class FrameRecord:
     wanted: int
     """Faces that the plan's rung serves; on a plain picture in place of an enhanced one, those that went without."""
     late: bool
+    taken: bool = True
+    """The sink took it in time; False while it is lost or hangs."""
 
 
 class Metrics:
@@ -43,16 +45,10 @@ class Metrics:
         self.dropped = 0
 
     def add(self, record: FrameRecord) -> None:
-        """Takes one published frame."""
+        """Takes one frame; it counts as published if the sink took it."""
         with self._lock:
             self._records.append(record)
-            self.published += 1
-
-    def clear(self) -> None:
-        """Forgets the records, e.g. those of a warm-up."""
-        with self._lock:
-            self._records.clear()
-            self.published = self.dropped = 0
+            self.published += record.taken
 
     def window(self) -> list[FrameRecord]:
         """The records kept, oldest first."""
@@ -69,10 +65,9 @@ def percentiles(seconds: Sequence[float], *ranks: int) -> tuple[float, ...]:
 
 def rate(records: Sequence[FrameRecord]) -> float:
     """Published frames per second over the records."""
-    if len(records) < 2:
-        return 0.0
-    span = records[-1].published - records[0].published
-    return round((len(records) - 1) / span, 2) if span > 0 else 0.0
+    times = [record.published for record in records if record.taken]
+    span = times[-1] - times[0] if times else 0.0
+    return round((len(times) - 1) / span, 2) if span > 0 else 0.0
 
 
 def stages_ms(records: Sequence[FrameRecord]) -> dict[str, dict[str, float]]:

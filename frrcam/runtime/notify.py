@@ -152,7 +152,7 @@ class Watchdog:
         self._alive = True
 
     def idle(self) -> None:
-        """No picture was to go out: nobody watches, or the virtual camera is gone and being looked for."""
+        """No picture was to go out: nobody watches, a clip pauses, or the virtual camera is gone and looked for."""
         self._alive = True
 
     def due(self) -> bool:

@@ -1,9 +1,10 @@
-"""Where pictures go out: the sink, opened again when it is lost, and waited for when it hangs."""
+"""Where pictures go out: the sink, opened again when it is lost (but a file), and waited for when it hangs."""
 
 import contextlib
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 
+from frrcam.errors import SinkError, SinkUnusable
 from frrcam.frame import Frame, Image
 from frrcam.restore.session import one_line
 from frrcam.runtime.aside import HUNG_S, Aside, Overdue
@@ -39,11 +40,20 @@ class Outlet:
         self._aside: Aside | None = Aside(executor, clock, patience_s)
         self._retry = Retry()
         self._sent = False
+        self._failed: SinkError | None = None
+        self._closing: Future[None] | None = None
 
     @property
     def lost(self) -> bool:
         """True while there is nowhere to publish to."""
         return self._sink is None
+
+    @property
+    def failed(self) -> SinkError | None:
+        """Why there is nothing to publish to any more, nor will be: a file that could not be written or completed."""
+        if self._failed is None and self._closing and not self._closing.done():
+            return SinkUnusable(f"{self.info.where}: the disk does not answer; the file is not complete")
+        return self._failed
 
     @property
     def watched(self) -> WatchedSink | None:
@@ -56,17 +66,17 @@ class Outlet:
         sent, self._sent = self._sent, False
         return sent
 
-    def publish(self, image: Image, frame: Frame, watch: Stopwatch | None = None) -> None:
-        """Sends a picture, if there is a sink and it does not hang. Raises nothing."""
+    def publish(self, image: Image, frame: Frame, watch: Stopwatch | None = None) -> bool:
+        """Sends a picture, if there is a sink and it does not hang. True if it was taken in time; raises nothing."""
         aside = self._aside
         if aside is None:
-            return
+            return False
         try:
             if aside.overdue:
                 self._came_back(aside)
             sink = self._sink or self._find(aside)
             if sink is None:
-                return
+                return False
             payload = sink.convert(image)
             if watch:
                 watch.lap("convert")
@@ -77,13 +87,14 @@ class Outlet:
             if aside.overdue_s >= HUNG_S:
                 text = f"{self.info.name} has taken no picture for {aside.overdue_s:.0f} s; waiting for it"
                 self._notices.raise_("sink", text)
-            return
+            return False
         except Exception as error:  # SinkLost, or whatever a backend raises when its device is torn away
             self._lose(aside, error)
-            return
+            return False
         self._sent = True
         if self._retry.worked(self._clock()):
             self._notices.clear("sink", f"{self.info.name} is back")
+        return True
 
     def close(self) -> None:
         """Closes the sink, or leaves that to its thread, should it ever come back. Idempotent."""
@@ -92,7 +103,8 @@ class Outlet:
         if aside is None:
             return
         if aside.overdue or sink is None:
-            aside.retire(lambda: self._close(sink or self._sink))
+            closing = aside.retire(lambda: self._close_late(aside, sink))
+            self._closing = None if self.info.reopens else closing
         else:  # at its end a file takes the time that it takes
             self._close(sink)
             aside.retire(lambda: None)
@@ -106,7 +118,7 @@ class Outlet:
 
     def _find(self, aside: Aside) -> Sink | None:
         """Opens the sink again, when that is due."""
-        if self._clock() < self._retry.due:
+        if self._failed or self._clock() < self._retry.due:
             return None
         try:
             aside.call(self._open)
@@ -122,11 +134,23 @@ class Outlet:
         self.info = self._sink.info
 
     def _lose(self, aside: Aside, error: Exception) -> None:
-        self._notices.raise_("sink", f"{one_line(error)}; trying to get {self.info.name} back")
-        self._retry.failed(self._clock())
+        if self.info.reopens:
+            self._notices.raise_("sink", f"{one_line(error)}; trying to get {self.info.name} back")
+            self._retry.failed(self._clock())
+        else:
+            self._fail(error)
         sink, self._sink = self._sink, None
         with contextlib.suppress(Overdue):
             aside.call(lambda: self._close(sink))
+
+    def _close_late(self, aside: Aside, sink: Sink | None) -> None:
+        try:
+            if aside.overdue:
+                aside.settle()
+        except Exception as error:  # of the last picture, and nobody else asks for it any more
+            if not self.info.reopens:
+                self._fail(error)
+        self._close(sink or self._sink)
 
     def _close(self, sink: Sink | None) -> None:
         if sink is None:
@@ -134,4 +158,11 @@ class Outlet:
         try:
             sink.close()
         except Exception as error:  # it is gone either way
-            self._notices.tell(f"{sink.info.name}: closing it failed: {one_line(error)}")
+            if sink.info.reopens:
+                self._notices.tell(f"{sink.info.name}: closing it failed: {one_line(error)}")
+            else:
+                self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        known = error if isinstance(error, SinkError) else None
+        self._failed = self._failed or known or SinkUnusable(f"{self.info.where}: {one_line(error)}")

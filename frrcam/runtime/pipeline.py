@@ -18,14 +18,12 @@ from frrcam.faces.types import Detector, Track
 from frrcam.frame import Frame, Image
 from frrcam.restore.contract import to_image
 from frrcam.restore.types import Restored, Restorer
-from frrcam.runtime.budget import Plan
+from frrcam.runtime.budget import GAP_S, Plan
 
 Affine = NDArray[np.float32]
 
 APPEAR_S = 0.2
 """Seconds in which the effect on a face comes up or goes: a face that is served no longer fades, it does not pop."""
-GAP_S = 1.0
-"""Seconds between frames after which nothing that was remembered of the faces holds."""
 STICKY = 1.15
 """A face that is served counts as this much larger, so that two of one size do not take turns."""
 
@@ -92,15 +90,17 @@ class Pipeline:
         *,
         min_size: int = 40,
         appear_s: float = APPEAR_S,
+        gap_s: float = GAP_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`restorers` by name, as the budget's rungs name them; faces under `min_size` pixels are left alone.
 
         `appear_s`: seconds for the effect on a new face to come up; 0 for a single picture.
+        `gap_s`: seconds between frames after which nothing that was remembered of the faces holds.
         """
         self._detector, self._restorers, self._clock = detector, dict(restorers), clock
         self._tracker = tracker or Tracker()
-        self._min_size, self._appear_s = min_size, appear_s
+        self._min_size, self._appear_s, self._gap_s = min_size, appear_s, gap_s
         self._faces: dict[int, _Face] = {}
         self._last: float | None = None
         self._eligible = 0
@@ -119,7 +119,7 @@ class Pipeline:
         """The frame enhanced as planned; `strength` in [0,1] scales the change."""
         watch = Stopwatch(self._clock)
         elapsed = max(0.0, frame.timestamp - self._last) if self._last is not None else 0.0
-        if elapsed > GAP_S:
+        if elapsed > self._gap_s:
             self.reset()
             elapsed = 0.0
         self._last = frame.timestamp

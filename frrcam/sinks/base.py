@@ -25,6 +25,8 @@ class SinkInfo:
     """The node, path or address."""
     keeps: int = 1
     """So many of the newest pictures the far end may keep, for others to see later."""
+    reopens: bool = True
+    """False for a file: opened again it would begin anew, without what it had. One that fails ends the run."""
 
 
 class Sink(Protocol):
@@ -70,8 +72,8 @@ SinkFactory = Callable[[int, int, float], Sink]
 class FakeSink(Closing):
     """Keeps what it is sent; raises SinkLost once `lost_after` pictures have come. For tests."""
 
-    def __init__(self, lost_after: int | None = None) -> None:
-        self.info = SinkInfo("fake", "memory")
+    def __init__(self, lost_after: int | None = None, *, reopens: bool = True) -> None:
+        self.info = SinkInfo("fake", "memory", reopens=reopens)
         self.sent: list[tuple[Payload, Frame]] = []
         self.closed = 0
         self._lost_after = lost_after

@@ -17,7 +17,7 @@ def no_folder(path: Path) -> SinkNotFound:
 def write_error(path: Path, error: Exception) -> SinkError:
     """What the system, or FFmpeg, says against writing `path`, and what to do about it."""
     number, reason = getattr(error, "errno", None), getattr(error, "strerror", None) or error
-    if number == errno.ENOENT:
+    if number == errno.ENOENT and not path.absolute().parent.is_dir():
         return no_folder(path)
     if number in _DISK_FULL:
         return SinkUnusable(f"{path}: the disk is full ({reason}); nothing was kept, free some space and try again")

@@ -76,7 +76,7 @@ class VideoSink(Closing):
         muxer = _muxer_of(path)
         if width < 1 or height < 1 or not 0 < fps <= 1000:
             raise UsageError(f"{path}: cannot write pictures of {width}x{height} at {fps:g} fps")
-        self.info = SinkInfo(path.name, str(path))
+        self.info = SinkInfo(path.name, str(path), reopens=False)
         self._path, self._width, self._height = path, width, height
         self._part = _make_part(path)
         self._rate = Fraction(fps).limit_denominator(1001)

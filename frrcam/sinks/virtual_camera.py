@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Protocol
 
-from frrcam.devices import LOOPBACK_DRIVER, find_virtual_camera
+from frrcam.devices import LOOPBACK_DRIVER, find_virtual_camera, modprobe_line
 from frrcam.errors import SinkError, SinkForbidden, SinkLost, SinkNotFound, SinkUnusable
 from frrcam.frame import Frame, Image
 from frrcam.sinks.base import Payload, SinkInfo
@@ -80,11 +80,6 @@ def open_camera(width: int, height: int, fps: float, device: str | None) -> Open
 
     camera: OpenCamera = pyvirtualcam.Camera(width, height, fps, fmt=pyvirtualcam.PixelFormat.I420, device=device)
     return camera
-
-
-def modprobe_line(label: str) -> str:
-    """The command that makes a virtual camera of that name."""
-    return f'sudo modprobe v4l2loopback devices=1 exclusive_caps=1 max_buffers=2 card_label="{label}"'
 
 
 def find_node(label: str) -> str:

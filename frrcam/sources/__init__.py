@@ -30,7 +30,7 @@ def open_source(
     if source is None:
         return CameraSource(device, size, fps)
     if device is not None:
-        raise UsageError(f"--device {device} and --source {source}: name one of them")
+        raise UsageError(f"the camera {device} and the source {source}: name one of them")
     if source == "demo":
         return DemoSource(size or (1280, 720), fps or 30.0)
     path = Path(source).expanduser()

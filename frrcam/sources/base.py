@@ -26,6 +26,8 @@ class SourceInfo:
     """The wire format where one is known, e.g. "MJPG"."""
     reopen_as: str | None = None
     """The --device that means this camera even after it came back under another number."""
+    ends: bool = False
+    """True for a file that is played once: where it breaks off, it ends too."""
 
 
 class Source(Protocol):
@@ -82,7 +84,7 @@ class FakeSource(Closing):
         lost_after: int | None = None,
     ) -> None:
         height, width = images[0].shape[:2]
-        self.info = SourceInfo("fake", width, height, fps, live)
+        self.info = SourceInfo("fake", width, height, fps, live, ends=not (live or loop))
         self.closed = 0
         self._images, self._loop, self._lost_after, self._index = images, loop, lost_after, 0
 

@@ -44,7 +44,9 @@ class VideoSource(Closing):
         self.frames: int | None = stream.frames or None
         """How many pictures the clip says it has, where it says."""
         height, width = self._run.first.shape[:2]
-        self.info = SourceInfo(self._path.name, width, height, self._run.fps, False, stream.codec_context.name)
+        self.info = SourceInfo(
+            self._path.name, width, height, self._run.fps, False, stream.codec_context.name, ends=not loop
+        )
         self._index, self._timestamp, self._base = 0, 0.0, 0.0
 
     def read(self) -> Frame | None:

@@ -123,19 +123,6 @@ def test_a_cut_begins_anew_at_once() -> None:
     assert np.abs(shown - other)[scene.mask > 0].mean() < 12.0
 
 
-def test_a_new_face_fades_in() -> None:
-    scene, memory = Scene(), FaceMemory(appear_s=0.15)
-    effects = []
-    for _ in range(10):
-        crop, change = scene.look()
-        remembered = memory.update(crop, change, scene.mask, 0.8, DT)
-        assert remembered is not None
-        effects.append(remembered.effect)
-    assert effects[0] < 0.3
-    assert effects == sorted(effects)
-    assert effects[5] == pytest.approx(0.8)
-
-
 def test_a_single_picture_is_not_faded() -> None:
     scene = Scene()
     crop, change = scene.look()

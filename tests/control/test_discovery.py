@@ -1,7 +1,9 @@
 import os
+import socket
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,10 +78,43 @@ def test_a_daemon_that_does_not_answer(path: Path) -> None:
         ask_status(path)
 
 
-def test_an_answer_that_makes_no_sense(server: ControlServer, path: Path) -> None:
+def test_an_answer_that_makes_no_sense(server: ControlServer, tmp_path: Path) -> None:
+    path = tmp_path / "other.json"
     announce(Daemon(url=server.url + "settings?", token="x", pid=os.getpid()), path)
     with pytest.raises(ControlError, match="not this version"):
         ask_status(path)
+
+
+@pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH_9.2\r\n", b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"])
+def test_what_answers_and_speaks_no_http_is_no_daemon(path: Path, answer: bytes) -> None:
+    def serve() -> None:
+        with listening.accept()[0] as asked:
+            asked.recv(4096)
+            asked.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        path.parent.mkdir()
+        path.write_text(Daemon(url=f"http://127.0.0.1:{port}/x/", token="x", pid=os.getpid()).model_dump_json())
+        server = threading.Thread(target=serve)
+        server.start()
+        with pytest.raises(ControlError, match="does not answer") as raised:
+            ask_status(path)
+        server.join()
+    assert "\n" not in str(raised.value)
+
+
+def test_a_second_daemon_does_not_hide_the_first(server: ControlServer, path: Path) -> None:
+    with ControlServer(PreviewSink(), lambda: Status(state="running"), LiveSettings(), announce_at=path):
+        assert find_daemon(path).url == server.url
+    assert ask_status(path).state == "running"
+
+
+def test_a_daemon_that_answers_no_more_is_replaced(server: ControlServer, path: Path) -> None:
+    hung = Daemon(url="http://127.0.0.1:9/x/", token="x", pid=os.getpid())
+    path.write_text(hung.model_dump_json())
+    with ControlServer(PreviewSink(), lambda: Status(state="running"), LiveSettings(), announce_at=path) as second:
+        assert find_daemon(path).url == second.url
 
 
 def test_a_later_daemon_keeps_its_file(path: Path) -> None:

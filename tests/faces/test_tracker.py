@@ -211,11 +211,6 @@ def test_a_weak_face_needs_two_looks() -> None:
     assert not tracker.urgent
 
 
-def test_a_single_picture_shows_weak_faces_too() -> None:
-    pose = Pose(320, 180, 150)
-    assert len(Tracker(sure_score=0.0).update(picture(WALL, pose), 0.0, [pose.detection(score=0.55)])) == 1
-
-
 def test_a_weak_face_seen_once_is_never_shown() -> None:
     pose = Pose(320, 180, 150)
     image = picture(WALL, pose)

@@ -238,6 +238,15 @@ def test_a_load_that_ruled_the_network_out_in_the_last_call_does_not_in_the_next
     assert "pause of 12 s" in second.plan.reason
 
 
+@given(st.floats(0.1, 1.0), st.lists(st.floats(0.5, 2.9), min_size=1, max_size=20))
+def test_pictures_that_come_slowly_are_no_pause(period: float, apart: list[float]):
+    budget, now = Budget(ladder(["a"]), period, {"a": 0.0001}), 1000.0
+    budget.plan(1, now)
+    for periods in apart:
+        now += periods * period
+        assert budget.plan(1, now).fresh == 1
+
+
 def test_a_load_that_lasts_is_answered_after_a_pause_too():
     simulated = world()
     simulated.run(60, faces=1, load=9)

@@ -1,4 +1,5 @@
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import pytest
 
@@ -185,6 +186,63 @@ def test_a_camera_that_was_steady_is_looked_for_soon():
     bench.mailbox._then = stop_after(clock, len(steady) + 1)
     bench.run()
     assert bench.opens[-1] - bench.mailbox.frames[-2].timestamp == pytest.approx(BACKOFF_S[0] + 1 / 30)
+
+
+@pytest.mark.parametrize("error", [SourceLost("clip: breaks off after picture 2"), ValueError("decoder")])
+def test_a_file_that_breaks_off_ends_there_and_says_why(error: Exception):
+    source = ScriptedSource([PICTURE, PICTURE, error], live=False)
+    source.info = replace(source.info, ends=True)
+    bench = Bench(source).run()
+    assert (len(bench.mailbox.frames), bench.opens, source.closed) == (2, [], 1)
+    assert bench.mailbox.closed
+    assert isinstance(bench.capture.failed, SourceLost)
+    assert str(error) in str(bench.capture.failed)
+    assert bench.said.lines == [], "whoever runs it is told by the error"
+
+
+def test_a_file_that_plays_for_ever_and_breaks_off_starts_over_and_that_is_said_once():
+    clock = FakeClock(stop_at=1060.0)
+    clip = lambda: ScriptedSource([PICTURE] * 20 + [SourceLost("clip: breaks off")], live=False, fps=10)  # noqa: E731
+    bench = Bench(clip(), always(clip), clock=clock).run()
+    assert bench.capture.failed is None
+    assert bench.said.lines == ["clip: breaks off; it starts over there"]
+    assert len(bench.mailbox.frames) > 0.8 * 10 * 60, "with hardly a pause"
+
+
+def test_a_file_that_was_taken_away_is_looked_for_less_and_less():
+    clock = FakeClock(stop_at=1060.0)
+    missing = SourceNotFound("clip: no such file")
+    bench = Bench(ScriptedSource([PICTURE, SourceLost("gone")], live=False), always(missing), clock=clock).run()
+    assert len(bench.opens) <= 20
+    assert bench.said.lines == ["gone; it starts over there", "clip: no such file"]
+
+
+def test_only_while_its_own_clock_lets_a_picture_wait_a_file_pauses():
+    states: list[bool] = []
+
+    def reading() -> object:
+        states.append(bench.capture.pausing)
+        return PICTURE
+
+    class Watching(FakeClock):
+        def wait(self, seconds: float) -> bool:
+            if seconds:
+                states.append(bench.capture.pausing)
+            return super().wait(seconds)
+
+    bench = Bench(ScriptedSource([reading] * 4, live=False, fps=0.5), clock=Watching())
+    bench.run()
+    assert states == [False, False, True, False, True, False, True]
+
+
+def test_a_camera_never_pauses():
+    clock = FakeClock()
+    bench = Bench(ScriptedSource(always(PICTURE), clock=clock), clock=clock, then=stop_after(clock, 5))
+    seen: list[bool] = []
+    stop = bench.mailbox._then
+    bench.mailbox._then = lambda count: (seen.append(bench.capture.pausing), stop(count))[1]
+    bench.run()
+    assert seen == [False] * 5
 
 
 def test_waiting_while_the_camera_is_gone_takes_no_work():

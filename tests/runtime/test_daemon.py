@@ -8,16 +8,18 @@ import pytest
 
 from frrcam.control.settings import LiveSettings
 from frrcam.control.status import Status
-from frrcam.errors import ModelCorrupt, SourceLost
+from frrcam.errors import ModelCorrupt, SinkLost, SinkUnusable, SourceLost
 from frrcam.frame import Frame, Image
 from frrcam.restore.types import FakeRestorer
 from frrcam.runtime.budget import Budget, ladder
 from frrcam.runtime.daemon import JOIN_S, Daemon
 from frrcam.runtime.enhancer import Engine
+from frrcam.runtime.notify import FakeNotifier, Notifier
 from frrcam.runtime.pipeline import Pipeline
+from frrcam.runtime.suspend import SuspendWatch
 from frrcam.sinks.base import FakeSink, Payload
 from frrcam.sources.base import FakeSource, Source
-from tests.runtime.fakes import FakeDetector, FakeTracker, Said, ScriptedSource, always, picture, track
+from tests.runtime.fakes import FakeClock, FakeDetector, FakeTracker, Said, ScriptedSource, always, picture, track
 
 SIZE = (320, 240)
 PICTURE = picture(*SIZE)
@@ -70,6 +72,9 @@ class Rig:
         fps: float = 120.0,
         reopen: Callable[[], Source] | None = None,
         patience_s: float = LONG,
+        clock: Callable[[], float] = time.monotonic,
+        suspend: SuspendWatch | None = None,
+        notifier: Notifier | None = None,
     ) -> None:
         self.source = source or FakeSource([PICTURE] * 20, fps)
         self.sink, self.said = sink or FakeSink(), Said()
@@ -84,6 +89,9 @@ class Rig:
             settings=LiveSettings(),
             notices=self.said.notices,
             patience_s=patience_s,
+            clock=clock,
+            suspend=suspend,
+            notifier=notifier,
         )
 
     def run_aside(self, **arguments: object) -> threading.Thread:
@@ -342,6 +350,95 @@ def test_the_state_names_the_trouble(key: str, state: str):
     assert rig.daemon.status().notices[0].text == "trouble"
     rig.daemon.stop()
     rig.daemon.run()
+
+
+def test_a_file_that_cannot_be_written_any_more_ends_it_with_an_error():
+    rig = Rig(FakeSource([PICTURE], 120, loop=True), FakeSink(lost_after=3, reopens=False))
+    with pytest.raises(SinkLost, match="gone"):
+        rig.daemon.run()
+    assert rig.daemon.metrics.published == 3
+    assert (rig.source.closed, rig.sink.closed) == (1, 1)  # type: ignore[attr-defined]
+    assert ours() == []
+
+
+def test_a_file_that_cannot_be_completed_ends_it_with_an_error():
+    class Full(FakeSink):
+        def close(self) -> None:
+            super().close()
+            raise SinkUnusable("out.mp4: the disk is full")
+
+    rig = Rig(sink=Full(reopens=False))
+    with pytest.raises(SinkUnusable, match="full"):
+        rig.daemon.run(frames=3)
+    assert ours() == []
+
+
+def test_a_clip_that_is_played_once_and_breaks_off_is_kept_so_far_and_is_an_error():
+    rig = Rig(FakeSource([PICTURE] * 5, 120, lost_after=3))
+    with pytest.raises(SourceLost):
+        rig.daemon.run(wait_for_engine=True)
+    assert rig.sink.sent[-1][1].index == 2
+    assert rig.sink.closed == 1
+    assert rig.said.lines == []
+
+
+class Turns(SuspendWatch):
+    """Calls a function once in each turn of the daemon."""
+
+    def __init__(self, then: Callable[[], None]) -> None:
+        super().__init__()
+        self._then = then
+
+    def slept(self) -> bool:
+        self._then()
+        return False
+
+
+def test_the_time_that_loading_takes_is_no_silence_of_the_camera():
+    clock, turned = FakeClock(), threading.Event()
+
+    def load(period: float) -> Engine:
+        clock.sleep(3 * LONG)
+        return engine(period)
+
+    def first() -> Image:
+        assert turned.wait(LONG), "no picture has come yet"
+        return PICTURE
+
+    rig = Rig(ScriptedSource([first, PICTURE]), load=load, clock=clock, suspend=Turns(turned.set))
+    rig.daemon.run(wait_for_engine=True)
+    assert [original.source for _, original in rig.sink.sent][:1] == ["scripted"]
+    assert rig.said.lines == []
+
+
+def test_a_clip_whose_pictures_lie_far_apart_is_not_taken_for_a_lost_camera():
+    clock = FakeClock()
+
+    def turn() -> None:
+        if rig.daemon._capture.pausing:
+            clock.sleep(3 * LONG)
+
+    source = ScriptedSource([PICTURE] * 3, live=False, fps=5)
+    rig = Rig(source, clock=clock, suspend=Turns(turn))
+    rig.daemon.run(wait_for_engine=True)
+    assert clock.now > 1000 + LONG, "it has paused"
+    assert rig.said.lines == []
+    assert len(rig.sink.sent) <= 3
+
+
+def test_systemd_takes_no_clip_that_pauses_for_a_daemon_that_hangs():
+    clock, notifier = FakeClock(), FakeNotifier(watchdog_s=10.0)
+
+    def turn() -> None:
+        if rig.daemon._capture.pausing:
+            clock.sleep(10.0)
+        if notifier.told.count("WATCHDOG=1") > 5:
+            rig.daemon.stop()
+
+    source = ScriptedSource([PICTURE] * 3, live=False, fps=1)
+    rig = Rig(source, clock=clock, suspend=Turns(turn), notifier=notifier)
+    rig.daemon.run(wait_for_engine=True)
+    assert notifier.told.count("WATCHDOG=1") > 5 > len(rig.sink.sent)
 
 
 def test_nothing_is_captured_before_the_networks_are_loaded():

@@ -7,6 +7,7 @@ import pytest
 
 from frrcam.config import load_settings
 from frrcam.errors import ModelError, ModelNotFound
+from frrcam.frame import Frame
 from frrcam.runtime.budget import Plan
 from frrcam.runtime.engine import load_engine
 from frrcam.sources.demo import DemoSource
@@ -31,6 +32,20 @@ def test_an_engine_enhances_until_it_is_closed():
         with pytest.raises((ModelError, TypeError, AttributeError)):
             engine.pipeline.process(source.read(), plan, 1.0)
     assert said.lines == []
+
+
+def test_at_a_picture_a_second_every_one_is_enhanced():
+    settings = load_settings({"restore": {"model": "frrnet-160-int8", "provider": "cpu"}})
+    engine = load_engine(settings, 1.0, Said().notices)
+    with DemoSource((640, 360)) as source:
+        image = source.read().image
+    outcomes = []
+    for index in range(6):
+        now = 1000 + 1.03 * index  # no camera keeps time to the millisecond
+        plan = engine.budget.plan(engine.pipeline.face_count, now, urgent=engine.pipeline.urgent)
+        outcomes.append(engine.pipeline.process(Frame(image, index, now, "slow"), plan, 1.0))
+    engine.close()
+    assert all(np.any(outcome.image != image) for outcome in outcomes[2:])
 
 
 @pytest.mark.parametrize("section", ["restore", "faces"])

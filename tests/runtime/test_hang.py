@@ -235,6 +235,35 @@ def test_closing_does_not_wait_for_what_hangs():
     assert (rig.closed, rig.sink.closed) == ([1], 1)
 
 
+@pytest.mark.parametrize("reopens", [True, False])
+def test_a_file_that_hangs_at_the_end_is_not_complete_until_it_comes_back(reopens: bool):
+    rig = Rig()
+    rig.live._outlet._sink = sink = FakeSink(reopens=reopens)
+    rig.live._outlet.info = sink.info
+    rig.seconds(1)
+    rig.driver.hangs = True
+    rig.seconds(1)
+    rig.live.close()
+    assert (rig.live.failed is None) == reopens
+    rig.driver.release()
+    assert sink.closed == 1
+    assert rig.live.failed is None
+
+
+def test_a_file_that_hangs_at_the_end_and_then_fails_has_failed():
+    rig = Rig()
+    rig.live._outlet._sink = sink = FakeSink(lost_after=30, reopens=False)
+    rig.live._outlet.info = sink.info
+    rig.seconds(1)
+    rig.driver.hangs = True
+    rig.seconds(1)
+    rig.live.close()
+    rig.driver.release()
+    assert sink.closed == 1
+    assert isinstance(rig.live.failed, SinkLost)
+    assert "gone" in str(rig.live.failed)
+
+
 def test_a_sink_that_hangs_is_waited_for_while_everything_else_goes_on():
     rig = Rig()
     rig.seconds(1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from frrcam.control.settings import LiveSettings
-from frrcam.errors import SinkLost, SinkNotFound
+from frrcam.errors import SinkLost, SinkNotFound, SinkUnusable
 from frrcam.frame import Frame, Image
 from frrcam.restore.types import FakeRestorer
 from frrcam.runtime.budget import Budget, Rung, ladder
@@ -180,7 +180,42 @@ def test_a_lost_sink_is_opened_again_and_both_are_said_once():
     assert rig.said.lines == ["fake: the virtual camera is gone; trying to get fake back", "fake is back"]
     waited = np.diff([1000 + 4 / FPS, *rig.opens])
     assert waited == pytest.approx(RETRY_S[:3], abs=0.05)
-    assert rig.live.metrics.published == 4 + 10 * FPS, "the pictures went on"
+    assert len(rig.live.metrics.window()) == 300, "the pictures went on"
+    assert rig.live.metrics.published == 3 + len(rig.sink.sent), "and those that it took are counted"
+
+
+def test_a_file_that_fails_is_not_opened_again_for_that_would_begin_it_anew():
+    rig = Rig(FakeSink(lost_after=3, reopens=False))
+    rig.frames(round(10 * FPS))
+    assert (rig.opens, rig.sink.closed) == ([], 1)
+    assert rig.live.metrics.published == 3
+    assert isinstance(rig.live.failed, SinkLost)
+    assert rig.said.lines == [], "whoever runs it is told by the error"
+
+
+def test_a_file_that_fails_in_an_unknown_way_is_an_error_of_ours():
+    class Odd(FakeSink):
+        def send(self, payload: Payload, original: Frame) -> None:
+            raise ZeroDivisionError("encoder")
+
+    rig = Rig(Odd(reopens=False))
+    rig.frames(1)
+    assert isinstance(rig.live.failed, SinkUnusable)
+    assert str(rig.live.failed) == "memory: encoder"
+
+
+def test_a_file_that_cannot_be_completed_has_failed():
+    class Full(FakeSink):
+        def close(self) -> None:
+            super().close()
+            raise SinkUnusable("out.mp4: the disk is full")
+
+    rig = Rig(Full(reopens=False))
+    rig.frames(3)
+    assert rig.live.failed is None
+    rig.live.close()
+    assert str(rig.live.failed) == "out.mp4: the disk is full"
+    assert rig.said.lines == []
 
 
 def test_a_sink_that_opens_and_hardly_takes_a_picture_is_no_chatter():
@@ -257,6 +292,19 @@ def test_a_slow_camera_is_not_taken_for_a_lost_one():
     slow.serve(Frame(rig.image, 0, rig.clock.now, "fake"))
     rig.clock.sleep(2.0)
     slow.hold()
+    assert len(rig.sink.sent) == 1
+
+
+def test_who_asked_for_patience_is_not_told_of_a_slow_picture():
+    rig = Rig()
+    patient = Live(
+        rig.sink, rig._reopen, SIZE, FPS, rig.settings, rig.said.notices, rig.clock, patience_s=3 * HELD_AFTER_S
+    )
+    rig.clock.sleep(2 * HELD_AFTER_S)
+    patient.hold()
+    assert (rig.sink.sent, rig.said.lines) == ([], [])
+    rig.clock.sleep(2 * HELD_AFTER_S)
+    patient.hold()
     assert len(rig.sink.sent) == 1
 
 

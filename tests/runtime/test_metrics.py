@@ -57,9 +57,16 @@ def test_the_window_slides_and_the_count_goes_on():
         metrics.add(replace(RECORD, published=float(index)))
     assert [record.published for record in metrics.window()] == [2.0, 3.0, 4.0]
     assert metrics.published == 5
-    metrics.dropped = 2
-    metrics.clear()
-    assert (metrics.window(), metrics.published, metrics.dropped) == ([], 0, 0)
+
+
+def test_what_the_sink_did_not_take_is_not_published():
+    metrics = Metrics()
+    for index in range(60):
+        metrics.add(replace(RECORD, published=index / 30, taken=index < 31))
+    assert metrics.published == 31
+    assert rate(metrics.window()) == 30.0
+    assert rate(metrics.window()[31:]) == 0.0
+    assert len(metrics.window()) == 60, "their work was done all the same"
 
 
 def test_everything_is_kept_for_the_bench():

@@ -8,8 +8,8 @@ from frrcam.faces.tracker import Tracker
 from frrcam.faces.types import Track
 from frrcam.frame import Frame, Image
 from frrcam.restore.types import FakeRestorer, Restored
-from frrcam.runtime.budget import Plan
-from frrcam.runtime.pipeline import GAP_S, Pipeline, Stopwatch
+from frrcam.runtime.budget import GAP_S, Plan, longest_gap
+from frrcam.runtime.pipeline import Pipeline, Stopwatch
 from tests.runtime.fakes import FakeClock, FakeDetector, FakeTracker, detection, picture, track
 
 FPS = 30
@@ -179,6 +179,15 @@ def test_after_a_gap_nothing_is_remembered():
     assert rig.tracker.resets == 1
     assert changed(rig.image, outcome.image) == 0
     assert changed(rig.image, rig.step(after=9 * 3600.0).image) == 0, "and the next face comes up slowly again"
+
+
+def test_at_a_slow_rate_every_picture_is_enhanced():
+    rig = Rig(track(x=100, y=80, side=80), gap_s=longest_gap(1.0))
+    rig.step()
+    assert all(changed(rig.image, rig.step(after=after).image) > 10 for after in (1.04, 0.97, 1.1, 2.9))
+    assert rig.tracker.resets == 0
+    rig.step(after=3.1)
+    assert rig.tracker.resets == 1
 
 
 def test_a_clock_that_goes_backwards_is_survived():

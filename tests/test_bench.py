@@ -1,0 +1,71 @@
+"""`bench` measures what `start` would do with the same settings."""
+
+from pathlib import Path
+
+import pytest
+
+from frrcam.bench import BenchReport, check_plot, plot, run_bench
+from frrcam.config import load_settings
+from frrcam.errors import SinkUnusable
+from frrcam.restore.types import FakeRestorer
+from frrcam.runtime.budget import Budget, ladder
+from frrcam.runtime.daemon import Daemon
+from frrcam.runtime.enhancer import Engine
+from frrcam.runtime.pipeline import Pipeline
+from frrcam.sources.base import FakeSource
+from tests.runtime.fakes import FakeDetector, FakeTracker, picture, track
+
+FACES = [track(number, x=70.0 * number, y=80, side=60) for number in range(4)]
+
+
+def bench(frames: int = 20, **flags: dict[str, object]) -> tuple[BenchReport, Daemon]:
+    settings = load_settings(flags)
+
+    def load(period: float) -> Engine:
+        pipeline = Pipeline(FakeDetector(), {"fake": FakeRestorer()}, FakeTracker(FACES))
+        budget = Budget(ladder(["fake"]), period, {"fake": 0.0001}, settings.restore.max_faces)
+        return Engine(pipeline, budget, lambda name: (name, "cpu"))
+
+    return run_bench(lambda: FakeSource([picture(320, 240)] * frames, fps=100.0), load, 1.0, settings)
+
+
+@pytest.mark.parametrize("max_faces", [1, 2])
+def test_no_more_faces_are_enhanced_than_asked_for(max_faces: int) -> None:
+    report, daemon = bench(restore={"max_faces": max_faces})
+    assert report.faces == 4
+    assert max(record.wanted for record in daemon.metrics.window()) <= max_faces
+
+
+@pytest.mark.parametrize(("size", "measured"), [(None, (320, 240)), ((160, 128), (160, 128))])
+def test_the_pictures_measured_have_the_size_asked_for(size: tuple[int, int] | None, measured: tuple[int, int]) -> None:
+    report, daemon = bench(camera={"size": size})
+    assert daemon.live.last is not None
+    assert daemon.live.last.shape[1::-1] == measured
+    assert report.size == "{}x{}".format(*measured)
+
+
+def test_a_plot_is_drawn(tmp_path: Path) -> None:
+    report, daemon = bench()
+    plot(report, daemon, tmp_path / "times.png")
+    assert (tmp_path / "times.png").stat().st_size > 1000
+
+
+def test_a_plot_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    report, daemon = bench()
+    (tmp_path / "full.png").symlink_to("/dev/full")
+    with pytest.raises(SinkUnusable, match="disk is full") as raised:
+        plot(report, daemon, tmp_path / "full.png")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder where no file can be made")
+def test_a_folder_that_takes_no_files_is_not_said_to_be_missing() -> None:
+    report, daemon = bench()
+    with pytest.raises(SinkUnusable, match=r"/proc/x\.png: cannot be written"):
+        plot(report, daemon, Path("/proc/x.png"))
+
+
+def test_a_folder_in_the_place_of_the_plot_is_known_before_measuring(tmp_path: Path) -> None:
+    (tmp_path / "d.png").mkdir()
+    with pytest.raises(SinkUnusable, match="is a folder"):
+        check_plot(tmp_path / "d.png")
