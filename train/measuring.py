@@ -16,6 +16,7 @@ from rich.progress import track
 from frrcam.faces.detector import InsightFaceDetector
 from frrcam.faces.tracker import Tracker
 from train import (
+    classifier,
     evaluate,
     flicker,
     manifest,
@@ -32,6 +33,7 @@ from train import (
     timing,
 )
 from train.data import load_faces
+from train.features import feature_network
 from train.folders import DATA, MOBILEFACENET, RECORD, ROOT, RUNS, WEIGHTS, YUNET, Data, Runs, Threads
 
 DETECTOR = WEIGHTS / "frrcam-face-320.onnx"
@@ -110,6 +112,28 @@ def evaluate_command(
         Console(stderr=True).print(f"pictures: {written}", markup=False)
     if record:
         publish.record_again(models, [one.report for one in shown], measured_with, WEIGHTS, RECORD)
+
+
+@app.command("classifier")
+def classifier_command(
+    model: Annotated[Path, typer.Argument(help="A restorer's .onnx file.")] = WEIGHTS / "frrnet-336-int8.onnx",
+    data: Data = DATA,
+    runs: Runs = RUNS,
+    images: Annotated[int, typer.Option(min=64, help="Degraded faces that the head learns from.")] = 4000,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+    threads: Threads = 1,
+) -> None:
+    """What the network's own classifier is worth beside one on a face network's features, as in the paper."""
+    torch.set_num_threads(threads)
+    restore, size = evaluate.restorer(model)
+    features = feature_network("mobilefacenet", data / MOBILEFACENET)
+    times = timing.milliseconds(data / MOBILEFACENET), timing.milliseconds(model)
+    faces = load_faces(data, runs / "cache", evaluate.REFERENCE)
+    found = classifier.compare(features, restore, size, faces, images, times, bar)
+    if as_json:
+        print(json.dumps(asdict(found), indent=1))
+    else:
+        Console().print(tables.classifiers(found))
 
 
 @app.command("export")

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from train import tone
+from train.classifier import Comparison
 from train.intervals import Figure
 from train.report import Report
 from train.timing import Timing
@@ -87,6 +88,15 @@ def show(report: Report) -> RenderableType:
     """All of a report."""
     notes = [Text(f"{name} is not measured: {why}", style="dim") for name, why in report.notes.items()]
     return Lines(quality(report), behaviour(report), groups(report), *notes)
+
+
+def classifiers(found: Comparison) -> Table:
+    """F1 of a head on a face network's features and of the restorer's own classifier."""
+    table = grid(f"F1 on {found.held_out} held-out faces", "", "on a face network's features", "its own")
+    for name, score in found.face_network.items():
+        table.add_row(name, f"{score:.3f}", f"{found.restorer[name]:.3f}")
+    table.add_row("one face, two threads, ms", f"{found.face_network_ms:.1f} more", f"{found.restorer_ms:.1f} in all")
+    return table
 
 
 def times(names: Sequence[str], timings: Sequence[Timing]) -> Table:

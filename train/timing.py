@@ -8,7 +8,6 @@ from time import perf_counter, process_time
 import numpy as np
 import onnx
 
-from frrcam.restore import contract
 from train.export import export, session
 from train.model import FRRNet
 
@@ -37,12 +36,12 @@ class Timing:
 def runner(file: Path, threads: int) -> Callable[[], tuple[float, float]]:
     """Runs the file on one face and returns the seconds it took: on the wall and of all processors."""
     opened = session(file, threads)
-    size = int(opened.get_inputs()[0].shape[-1])
-    image = np.random.default_rng(0).random((1, 3, size, size), np.float32)
+    (taken,) = opened.get_inputs()
+    image = np.random.default_rng(0).random((1, *taken.shape[1:]), np.float32)
 
     def run() -> tuple[float, float]:
         began = perf_counter(), process_time()
-        opened.run(list(contract.OUTPUTS), {contract.INPUT: image})
+        opened.run(None, {taken.name: image})
         return perf_counter() - began[0], process_time() - began[1]
 
     return run
