@@ -61,6 +61,21 @@ def test_the_view_of_a_larger_crop_is_the_same() -> None:
     assert torch.allclose(pooled(large, VIEW), small, atol=1e-5)
 
 
+def test_one_face_looks_alike_under_any_exposure_and_cast() -> None:
+    torch.manual_seed(0)
+    network = Light(width=4, embedding=8)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    with torch.no_grad():  # deaf to the light itself: to the view as it is, and to its extent
+        network.near[0].weight[:, 3:] = 0
+        network.embed[0].weight[:, -12:] = 0
+    view = pooled(picture(), VIEW)
+    seen, dim, other = (
+        network.light(v)[0] for v in (view, view * torch.tensor([0.5, 0.8, 1.2])[:, None, None], view.flip(0))
+    )
+    assert (seen - dim).abs().max() < 0.05 * (seen - other).abs().max()
+
+
 def test_a_flat_picture_is_as_good_as_any() -> None:
     network = Light(width=4, embedding=8)
     for parameter in network.parameters():
