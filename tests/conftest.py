@@ -1,6 +1,7 @@
 """Every test runs as on a machine that has never seen frrcam: no settings, no environment, no folders of its own."""
 
 import os
+import signal
 from collections.abc import Iterator, MutableMapping
 
 import pytest
@@ -34,3 +35,12 @@ def _pristine_environment(tmp_path_factory: pytest.TempPathFactory) -> None:
     runtime = home / "runtime"
     runtime.mkdir(mode=0o700)
     os.environ["XDG_RUNTIME_DIR"] = str(runtime)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _signals_that_arrive() -> None:
+    """What started the tests may have had signals ignored: nohup SIGHUP, a script's `&` SIGINT; here they are sent."""
+    for name, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
