@@ -93,7 +93,7 @@ def ladders(settings: d.Degradation = d.PAPER) -> tuple[Ladder, ...]:
 
 def mixtures(faces: Tensor, seed: int = 7) -> Iterator[Cell]:
     """Each face (N×3×S×S) under a random mixture of the paper's (Eq. 2), with its labels."""
-    settings = d.Degradation(percent_dist=1)
+    settings = d.DISTORTED
     degraded, labels = d.degrade(faces, settings, torch.Generator().manual_seed(seed))
     for picture, row in zip(degraded, labels, strict=True):
         yield " ".join(name for name, on in zip(LABELS, row, strict=True) if on), picture[None]

@@ -45,6 +45,8 @@ class Degradation:
 
 
 PAPER = Degradation()
+DISTORTED = Degradation(percent_dist=1.0)
+"""The same on every picture: what evaluation measures on."""
 WEBCAM = Degradation(screen=0.15, shade=0.15, motion=0.1, chroma_noise=0.15)
 """What FRR-Net is trained on: Eq. 2, and light from a screen or a side, motion, and blotchy sensor noise."""
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from train import metrics, perceptual, tone
 from train.data import STILL, Faces, batch
-from train.degrade import PAPER, degrade
+from train.degrade import DISTORTED, degrade
 from train.precision import K, identity_scores
 from train.restorers import Restorer as Restorer
 from train.restorers import opened_session
@@ -22,9 +22,6 @@ from train.timing import multiply_accumulates as multiply_accumulates
 
 WINDOW = ((0.123, 0.873), (0.125, 0.875))
 """Rows and columns of our crop that best fit the 112 px template of face recognition (least squares, five points)."""
-
-DISTORTED = replace(PAPER, percent_dist=1.0)
-"""Eq. 2 on every picture."""
 
 Quality = dict[str, dict[str, Tensor]]
 """Values of each face (N) by region (whole, inside the mask) and metric."""

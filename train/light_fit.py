@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from train import losses, metrics
 from train.data import STILL, Faces, Jitter, batch
-from train.degrade import PAPER, WEBCAM, degrade
+from train.degrade import DISTORTED, WEBCAM, degrade
 from train.light import VIEW, Light, pooled, relight
 from train.part import Course
 from train.settings import Phase, Settings
@@ -49,7 +49,7 @@ def lesson(light: nn.Module, degraded: Tensor, target: Tensor) -> Tensor:
 def validate(light: nn.Module, faces: Faces, size: int) -> dict[str, float]:
     """PSNR of held-out faces' small views, before and after, and of undegraded faces (dB)."""
     target, _ = batch(faces, faces.indices(training=False), size, STILL, np.random.default_rng(0))
-    settings = replace(PAPER, noise=SMALL.noise, quality=SMALL.quality, percent_dist=1.0)
+    settings = replace(DISTORTED, noise=SMALL.noise, quality=SMALL.quality)
     degraded, _ = degrade(target, settings, torch.Generator().manual_seed(5))
     with torch.no_grad():
         lit, clean = (light(images).clamp(0, 1) for images in (degraded, target))

@@ -1,6 +1,5 @@
 """Quick figures of a network in training, on held-out faces degraded by Eq. 2 alone, the same each time."""
 
-import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
@@ -9,7 +8,7 @@ from torch import Tensor
 
 from train import metrics
 from train.data import STILL, Faces, batch
-from train.degrade import PAPER, degrade
+from train.degrade import DISTORTED, degrade
 from train.model import FRRNet
 
 
@@ -19,10 +18,9 @@ def held_out_pairs(faces: Faces, size: int, count: int) -> Iterator[tuple[Tensor
     They are drawn on the CPU, so that they are the same on every device.
     """
     chosen = faces.indices(training=False)[:count]
-    settings = dataclasses.replace(PAPER, percent_dist=1.0)
     for start in range(0, len(chosen), 16):
         target, _ = batch(faces, chosen[start : start + 16], size, STILL, np.random.default_rng(0))
-        degraded, labels = degrade(target, settings, torch.Generator().manual_seed(start))
+        degraded, labels = degrade(target, DISTORTED, torch.Generator().manual_seed(start))
         yield target, degraded, labels
 
 
