@@ -29,7 +29,7 @@ from train import (
     tone,
 )
 from train.arguments import Given, chosen, options, run
-from train.data import load_faces
+from train.data import LABELS, load_faces
 from train.features import feature_network
 from train.folders import DATA, MOBILEFACENET, ROOT, RUNS, YUNET, Data, Runs, Threads
 from train.launch import Machine, Places
@@ -52,25 +52,32 @@ def fit_command(
     models: Annotated[Path | None, typer.Option(help="Folder of mobilefacenet.onnx; DATA/models if not given.")] = None,
     runs: Runs = RUNS,
     out: Annotated[Path | None, typer.Option(help="Folder of this training; RUNS/default if not given.")] = None,
-    begin: Annotated[Path | None, typer.Option(help="Checkpoint to start from if OUT has none.")] = None,
+    begin: Annotated[Path | None, typer.Option(help="Checkpoint to begin from if OUT has none.")] = None,
     light: Annotated[Path | None, typer.Option(help="What `light` left, for a network that begins anew.")] = None,
     detail: Annotated[Path | None, typer.Option(help="What `detail` left, likewise.")] = None,
     phases: Annotated[
         str, typer.Option(help="SIZE:BATCH:IMAGES,... in order; a batch is that of all processes together.")
     ] = "96:16:64000,176:8:32000,336:4:8000",
-    width: Annotated[int, typer.Option(help="Channels of the first dense block per unit of stem stride.")] = 16,
-    depth: Annotated[int, typer.Option(help="Layers in each dense block.")] = 2,
-    stem_stride: Annotated[int, typer.Option(help="Space-to-depth before the first convolution: 1, 2 or 4.")] = 4,
+    width: Annotated[
+        int | None, typer.Option(help="Channels of the first dense block per unit of stem stride.", show_default="16")
+    ] = None,
+    depth: Annotated[int | None, typer.Option(help="Layers in each dense block.", show_default="2")] = None,
+    stem_stride: Annotated[
+        int | None, typer.Option(help="Space-to-depth before the first convolution: 1, 2 or 4.", show_default="4")
+    ] = None,
     paper: Annotated[bool, typer.Option("--paper", help="The paper's loss weights, where none is given.")] = False,
 ) -> None:
     """Train, or go on training: OUT/checkpoint.pt is taken up where it stopped, to the same result. Ctrl-C saves it.
+
+    A training that begins from another's checkpoint (--begin) goes through all its phases, as a new one does.
 
     On many GPUs or machines: torchrun --nproc-per-node=gpu -m train fit ...
     """
     weights = replace(losses.PAPER if paper else losses.Weights(), **chosen(losses.Weights, given))
     planned = tuple(Phase.parse(part) for part in phases.split(","))
     settings = Settings(planned, weights=weights, **chosen(Settings, given))
-    shape = {"width": width, "depth": depth, "stem_stride": stem_stride}
+    asked = {"width": width, "depth": depth, "stem_stride": stem_stride}
+    shape = {name: value for name, value in asked.items() if value is not None}
     mobilefacenet = models / "mobilefacenet.onnx" if models else Path(data) / MOBILEFACENET
     places = Places(data, runs / "cache", out or runs / "default", mobilefacenet, begin, light, detail)
     launch.train(shape, settings, Machine(**chosen(Machine, given)), places)
@@ -117,17 +124,19 @@ def masks_command(
 ) -> None:
     """Train the mask teacher on faces-seg, measure its dice on held-out faces, and label faces-train with it."""
     torch.set_num_threads(threads)
-    saved, labels = runs / "cache" / "teacher.pt", runs / "cache" / "masks.npy"
+    saved, labels = runs / "cache" / "teacher.pt", runs / "cache" / LABELS
     again = again or not saved.exists()
+    settings = masks.Settings(**given)
+    if given and not again:
+        raise ValueError(f"{saved} is trained: --{', --'.join(given)} would change nothing without --again")
     segmented = masks.read_segmented(data, data / YUNET)
     if again:
-        settings = masks.Settings(**given)
         masks.save_teacher(saved, masks.fit_teacher(segmented, settings, say), settings)
     teacher, images = checkpoint.load_network(saved)
     scores = masks.dice_scores(teacher, segmented)
     say(f"dice on {scores.faces} held-out faces: {scores.dice:.4f} ({scores.low:.4f} to {scores.high:.4f})")
     figures.write_text(json.dumps({"images": images, **asdict(scores)}, indent=1) + "\n")
-    if again or not labels.exists():
+    if not labels.exists():
         masks.label(teacher, load_faces(data, runs / "cache", 192), labels)
 
 

@@ -22,6 +22,8 @@ from train.settings import Phase, Settings
 from train.validation import held_out_pairs
 
 OURS = losses.Weights()
+SHIPPED = losses.Weights(perceptual=0.04, identity=0.25, ssim=0.2)
+"""What the shipped weights were trained by in the end."""
 Result = dict[str, Any]
 """variant, images, input_psnr, psnr, input_ssim and ssim per held-out face, f1, parameters (millions), gmac."""
 
@@ -34,7 +36,7 @@ SIZE_SHARE = 8
 
 @dataclass(frozen=True)
 class Variant:
-    """One training. joined: whether the classifier is trained and its view joins the encoder's last features."""
+    """One training. held: a part of the network that is left where it does nothing (`hold`), if any."""
 
     width: int = 16
     depth: int = 2
@@ -43,7 +45,7 @@ class Variant:
     batch: int = 16
     seed: int = 1
     weights: losses.Weights = OURS
-    joined: bool = True
+    held: str = ""
 
     def images(self, images: int) -> int:
         """How many it sees where the others see `images`: whole batches."""
@@ -64,12 +66,15 @@ SEEDS = (BASE, f"{BASE}, seed 2", f"{BASE}, seed 3")
 ONE = replace(losses.PAPER, angular=0.0, perceptual=0.0, style=0.0)
 VARIANTS = {
     **{name: Variant(seed=seed) for seed, name in enumerate(SEEDS, 1)},
-    "no classifier": Variant(weights=replace(OURS, classifier=0.0), joined=False),
+    "no light network": Variant(held="light"),
+    "no detail": Variant(held="detail"),
+    "no classifier": Variant(weights=replace(OURS, classifier=0.0), held="view.join"),
     "no mask": Variant(weights=replace(OURS, dice=0.0, mask=0.0)),
     "reconstruction": Variant(weights=ONE),
     "+ perceptual": Variant(weights=replace(ONE, perceptual=losses.PAPER.perceptual)),
     "+ angular": Variant(weights=replace(losses.PAPER, style=0.0)),
     "+ style (the paper's)": Variant(weights=losses.PAPER),
+    "base's, + perceptual, identity, SSIM": Variant(weights=SHIPPED),
     **{f"{size} px": Variant(size=size, batch=8) for size in SIZES},
     **{f"stem {stride} (8, 1)": Variant(8, 1, stride) for stride in (1, 2, 4)},
     "(12, 2)": Variant(12, 2),
@@ -78,20 +83,28 @@ VARIANTS = {
 }
 GROUPS = (
     Group("Seeds", SEEDS),
+    Group("Parts", (BASE, "no light network", "no detail")),
     Group("Classifier", (BASE, "no classifier")),
     Group("Mask", (BASE, "no mask")),
-    Group("Losses, one by one", ("reconstruction", "+ perceptual", "+ angular", "+ style (the paper's)", BASE)),
+    Group(
+        "Losses, one by one",
+        (
+            *("reconstruction", "+ perceptual", "+ angular", "+ style (the paper's)"),
+            *(BASE, "base's, + perceptual, identity, SSIM"),
+        ),
+    ),
     Group("Size", ("336 px", "224 px", "448 px")),
     Group("Stem stride", ("stem 4 (8, 1)", "stem 2 (8, 1)", "stem 1 (8, 1)")),
     Group("Width × depth", (BASE, "stem 4 (8, 1)", "(12, 2)", "(16, 1)", "(16, 3)")),
 )
 
 
-def unjoin(network: FRRNet) -> None:
-    """Keep the view of the picture from the generator, for good; the light network stays."""
-    for parameter in network.view.join.parameters():
-        nn.init.zeros_(parameter)
-        parameter.requires_grad_(False)
+def hold(network: FRRNet, part: str) -> None:
+    """Leave a part where it does nothing, for good: the light network and the detail begin so, a layer is emptied."""
+    held = network.get_submodule(part).requires_grad_(False)
+    if isinstance(held, nn.Linear):
+        for parameter in held.parameters():
+            nn.init.zeros_(parameter)
 
 
 def settings(variant: Variant, images: int) -> Settings:
@@ -103,6 +116,7 @@ def settings(variant: Variant, images: int) -> Settings:
         warm_up=max(1, own // 10),
         decay=0.99,
         seed=variant.seed,
+        hold_light=variant.held == "light",
         weights=variant.weights,
         validate_every=own + 1,
     )
@@ -149,11 +163,10 @@ class Bench:
             if begun.exists()
             else checkpoint.start(checkpoint.build(shape), plan.rate)
         )
-        if not variant.joined:
-            unjoin(state.network)
-            unjoin(state.average)
-        needed = variant.weights.perceptual or variant.weights.style
-        features = self.features if needed else None
+        if variant.held:
+            hold(state.network, variant.held)
+            hold(state.average, variant.held)
+        features = self.features if variant.weights.featured else None
         fit.fit(state, self.faces, plan, folder, features, lambda line: None, stopped=stopped, advance=advance)
         side = min((s for s in self.faces if s >= variant.size), default=max(self.faces))
         return {**self.asked(variant), **measure(state.average, self.faces[side], variant.size, self.held_out)}

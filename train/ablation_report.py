@@ -71,7 +71,7 @@ def row(name: str, result: Result, reference: Result, noise: Noise) -> str:
         "" if first else f"{psnr:+.2f}",
         f"{means['ssim']:.3f}",
         "" if first else f"{ssim:+.3f}",
-        f"{result['f1']:.2f}" if result["variant"]["joined"] else "",
+        f"{result['f1']:.2f}" if result["variant"]["weights"]["classifier"] else "",
         "" if first else verdict(psnr, ssim, noise),
     )
     return f"| {' | '.join(cells)} |"
@@ -96,7 +96,8 @@ def page(results: dict[str, Result], command: str) -> str:
   Which part helps so early is seen here, not what it is worth in the end.
 - Each variant is trained from the same seed on the same faces under the same degradation. The losses one by one have
   the paper's weights, the base the short training's (`losses.Weights`). LPIPS, which the perceptual loss serves, is not
-  measured. "no classifier" trains none and joins no view to the encoder's features; the light network stays.
+  measured. "no classifier" trains none and joins no view to the encoder's features; the light network stays. The base
+  trains the light network and the detail's gates along with all else, the shipped weights had them trained alone first.
 - Stem 1 is the paper's layout and has convolutions of 64 channels that the others have not (`model.LAYOUTS`).
 - **Measured** on {faces} held-out faces, each distorted by Eq. 2 at the variant's own size, without the gate. A gain is
   what the network adds to its input's score. In brackets: the 95 % interval of the mean gain's difference from the

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from train.files import replace
+from train.files import into, replace
 from train.model import FRRNet
 
 
@@ -39,6 +39,9 @@ class State:
     optimiser: torch.optim.Optimizer
     step: int = 0
     images: int = 0
+    """Images that this training has seen."""
+    before: int = 0
+    """Images that the network had seen when this training began (`anew`)."""
 
     @property
     def device(self) -> torch.device:
@@ -84,7 +87,8 @@ def contents(state: State, *, compact: bool = False) -> Content:
     Compact: the running mean in float16 in the network's place, and the optimiser in bfloat16, whose range its squares
     need; three eighths of the size, to go on from, though not to the same bits.
     """
-    content: Content = {"shape": shape_of(state.network), "step": state.step, "images": state.images}
+    content: Content = {"shape": shape_of(state.network)}
+    content |= {name: getattr(state, name) for name in ("step", "images", "before")}
     if compact:
         content["average"] = cast(state.average.state_dict(), torch.float16)
         content["optimiser"] = cast(state.optimiser.state_dict(), torch.bfloat16)
@@ -100,8 +104,18 @@ def restored(content: Content, rate: float, device: torch.device | str = "cpu") 
     state.average.load_state_dict(content["average"])
     state.network.load_state_dict(content["network" if "network" in content else "average"])
     state.optimiser.load_state_dict(content["optimiser"])
-    state.step, state.images = content["step"], content["images"]
+    state.step, state.images, state.before = content["step"], content["images"], content.get("before", 0)
     return state
+
+
+def anew(content: Content) -> Content:
+    """The same network and optimiser at the beginning of another training, which counts its own steps and images."""
+    return content | {"step": 0, "images": 0, "before": seen(content)}
+
+
+def seen(content: Content) -> int:
+    """Images that a saved network has seen in all its trainings."""
+    return int(content.get("before", 0) + content["images"])
 
 
 def save(path: Path, state: State, *, compact: bool = False) -> None:
@@ -112,7 +126,8 @@ def save(path: Path, state: State, *, compact: bool = False) -> None:
 def write(path: Path, content: Content) -> None:
     """Write a file of PyTorch's; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace(path, lambda part: torch.save(content, part))
+    # to an opened file: a path that PyTorch cannot open is a RuntimeError of many lines
+    replace(path, lambda part: into(part, lambda file: torch.save(content, file)))
 
 
 def opened(path: Path, otherwise: str) -> Any:
@@ -136,8 +151,11 @@ def read(path: Path) -> Content:
     content: Content = opened(path, "is no checkpoint")
     if not isinstance(content, dict) or not {"shape", "average", "images"} <= content.keys():
         raise ValueError(f"{path} is no checkpoint of FRR-Net")
-    with torch.device("meta"):
-        odd = unlike(FRRNet(**content["shape"]), content["average"])
+    try:
+        with torch.device("meta"):
+            odd = unlike(FRRNet(**content["shape"]), content["average"])
+    except TypeError as error:
+        raise ValueError(f"{path} is of another version of the network ({error}): train anew") from error
     if odd:
         raise ValueError(
             f"{path} is of another version of the network ({len(odd)} parts differ, {odd[0]} first): train anew"
@@ -169,12 +187,12 @@ def load(path: Path, rate: float, device: torch.device | str = "cpu") -> State:
 
 
 def load_network(path: Path) -> tuple[FRRNet, int]:
-    """The running mean, ready to restore, and how many images it has seen."""
+    """The running mean, ready to restore, and how many images it has seen in all its trainings."""
     content = read(path)
     network = build(content["shape"])
     network.load_state_dict(content["average"])
     network.eval().requires_grad_(False)
-    return network, int(content["images"])
+    return network, seen(content)
 
 
 def parameter_count(network: nn.Module) -> int:

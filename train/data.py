@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from frrcam.faces import alignment
+from train import progress
 from train.files import replace, save_array
 from train.shards import TRAINING, addresses, read_shards
 
@@ -26,6 +27,8 @@ MARGIN = 1.125
 """Side of the canvas over the side of the aligned crop in its middle."""
 HELD_OUT = 6
 """Of 256 key hashes, so many are held out (2.3 %)."""
+LABELS = "masks.npy"
+"""The faces' masks, beside their cache."""
 PICTURES = ("webp", "jpg", "jpeg", "png")
 
 
@@ -104,7 +107,7 @@ def build_cache(data: Path | str, cache: Path, size: int, pattern: str = TRAININ
     """Decode and align every face of the shards into cache/faces-SIZE.npy and cache/faces-SIZE.json."""
     cache.mkdir(parents=True, exist_ok=True)
     keys, canvases = [], []
-    for key, files in read_shards(data, pattern):
+    for key, files in progress.counted(read_shards(data, pattern), f"decoding faces for crops of {size} px, once"):
         keys.append(key)
         canvases.append(canvas(files, size))
     if not keys:
@@ -126,7 +129,7 @@ def load_faces(data: Path | str, cache: Path, size: int) -> Faces:
 
     Raises ValueError if the cache was built from other shards, or its masks label other faces.
     """
-    path, labels = cache / f"faces-{size}.npy", cache / "masks.npy"
+    path, labels = cache / f"faces-{size}.npy", cache / LABELS
     described = path.with_suffix(".json")
     if not described.exists():
         build_cache(data, cache, size)

@@ -187,7 +187,7 @@ def motion_blur(x: Tensor, draw: Sampler, scale: float) -> Tensor:
 
 
 def chroma_noise(x: Tensor, draw: Sampler, scale: float) -> Tensor:
-    """Noise as a cheap sensor's denoiser leaves it: blotches of a few pixels, stronger in dark parts and in colour."""
+    """Noise as a cheap sensor's denoiser leaves it: coloured blotches of a few pixels, stronger in dark parts."""
     matrix = operators.gaussian(draw.uniform((0.6, 2.0)) * scale, x.shape[-1])
     energy = (matrix[:, x.shape[-1] // 2].square().sum(1))[:, None, None, None]
     noise = operators.apply(matrix, matrix, draw.normal(x)) / energy

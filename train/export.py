@@ -85,8 +85,7 @@ def export(network: FRRNet, size: int, path: Path, *, half: bool = False) -> flo
     Raises ValueError if the size does not fit the network, RuntimeError if the file differs by more than TOLERANCE
     (HALF_TOLERANCE in float16).
     """
-    if size <= 0 or size % network.multiple:
-        raise ValueError(f"a crop size of {size} does not fit this network: take a multiple of {network.multiple}")
+    check_size(network, size)
     faces = {0: torch.export.Dim("faces", min=1, max=64)}
     example = torch.rand(2, 3, size, size)
     model = traced(Deployed(network, half=half), example, contract.INPUT, contract.OUTPUTS, faces)
@@ -94,6 +93,12 @@ def export(network: FRRNet, size: int, path: Path, *, half: bool = False) -> flo
     onnx.checker.check_model(model)
     replace(path, lambda part: onnx.save(model, str(part)))
     return accept(path, compare(network, path, size), HALF_TOLERANCE if half else TOLERANCE)
+
+
+def check_size(network: FRRNet, size: int) -> None:
+    """ValueError if the network does not take crops of side `size`."""
+    if size <= 0 or size % network.multiple:
+        raise ValueError(f"a crop size of {size} does not fit this network: take a multiple of {network.multiple}")
 
 
 def traced(

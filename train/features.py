@@ -2,9 +2,9 @@
 
 The paper takes VGGFace's layers 3, 8 and 15, whose weights are not to be had here. `FaceFeatures` takes
 MobileFaceNet's, from its ONNX file: the last features at 56, 28 and 14 px, and its embedding for the identity loss. The
-file's few operators are run by
-PyTorch's own functions, so that a gradient goes through them; onnx2torch would do it too, but needs a torchvision built
-for the very same PyTorch. `VGGFeatures` takes the same layers of torchvision's VGG16, trained on ImageNet.
+file's few operators are run by PyTorch's own functions, so that a gradient goes through them; onnx2torch would do it
+too, but needs a torchvision built for the very same PyTorch. `VGGFeatures` takes the same layers of torchvision's
+VGG16, trained on ImageNet.
 """
 
 from collections.abc import Callable

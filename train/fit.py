@@ -93,19 +93,24 @@ def fit(
     feed = Feed(faces, settings, world, stream, label)
     model = world.wrapped(Logits(state.network))
     journal = Journal(out, settings, state.images, report, clock) if world.first else None
+    if state.images >= settings.images:
+        report(f"{state.images} of {settings.images} images seen: there is nothing left to train")
     recent: list[dict[str, float]] = []
     for degraded, truth in feed.batches(state.images):
         if world.any(stopped()):
+            report(f"stopped after {state.images} of {settings.images} images: the same command goes on")
             break
         before, phase = state.images, settings.phase(state.images)
         recent.append(train_step(state, degraded, truth, settings, features, model, world))
         advance(settings.progress(state.images), f"{state.images} of {settings.images} images, {phase.size} px")
-        if state.images // 1000 != before // 1000:
+        last = state.images >= settings.images
+        if last or state.images // 1000 != before // 1000:
             means = world.mean([sum(row[name] for row in recent) / len(recent) for name in recent[-1]])
             if journal:
                 journal.training(before, state.images, dict(zip(recent[-1], means, strict=True)))
             recent.clear()
-        if journal and state.images // settings.validate_every != before // settings.validate_every:
+        due = state.images // settings.validate_every != before // settings.validate_every
+        if journal and (due or (last and settings.images >= settings.validate_every)):
             journal.validation(state, feed.source(phase.size), phase.size)
         if journal:
             journal.checkpoint(state)

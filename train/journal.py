@@ -1,7 +1,7 @@
 """What a training leaves behind in its folder: log.csv, validation.csv, validation.png and checkpoint.pt."""
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -21,6 +21,8 @@ class Journal:
         self, out: Path, settings: Settings, seen: int, report: progress.Report, clock: Callable[[], float]
     ) -> None:
         out.mkdir(parents=True, exist_ok=True)
+        for name in ("log.csv", "validation.csv"):
+            forget(out / name, seen)
         self.out, self.settings, self.report, self.clock = out, settings, report, clock
         self.began = self.saved = clock()
         self.first = seen
@@ -57,22 +59,43 @@ class Journal:
             self.saved = self.clock()
 
 
-def log(path: Path, row: dict[str, float]) -> None:
-    """Append a row to a CSV file; a column that is new, as under another loss, is empty in the rows before."""
-    before: list[dict[str, str]] = []
-    if path.exists():
-        with path.open(newline="") as file:
-            before = list(csv.DictReader(file))
-    columns = list(dict.fromkeys([*(before[0] if before else ()), *row]))
-    if before and columns == list(before[0]):
-        with path.open("a", newline="") as file:
-            csv.DictWriter(file, columns).writerow(row)
-        return
+def logged(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file; none where there is no file."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def rewrite(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
+    """A CSV file with these rows and no others."""
 
     def write(part: Path) -> None:
         with part.open("w", newline="") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
-            writer.writerows([*before, row])
+            writer.writerows(rows)
 
     replace(path, write)
+
+
+def forget(path: Path, seen: int) -> None:
+    """Drop the rows of a CSV file that are of more images than `seen`.
+
+    A training that was killed has logged more than its last checkpoint has seen, and logs it again.
+    """
+    rows = logged(path)
+    kept = [row for row in rows if float(row.get("images") or 0) <= seen]
+    if len(kept) < len(rows):
+        rewrite(path, list(rows[0]), kept)
+
+
+def log(path: Path, row: dict[str, float]) -> None:
+    """Append a row to a CSV file; a column that is new, as under another loss, is empty in the rows before."""
+    before = logged(path)
+    columns = list(dict.fromkeys([*(before[0] if before else ()), *row]))
+    if before and columns == list(before[0]):
+        with path.open("a", newline="") as file:
+            csv.DictWriter(file, columns).writerow(row)
+    else:
+        rewrite(path, columns, [*before, row])

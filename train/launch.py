@@ -46,8 +46,8 @@ class Machine:
 class Places:
     """Where a training reads and writes.
 
-    data: a folder of shards or their address. begin: a checkpoint, taken if `out` has none. light, detail: what the
-    commands of those names left, for a network that begins anew.
+    data: a folder of shards or their address. begin: a checkpoint, taken if `out` has none, for a training of its own.
+    light, detail: what the commands of those names left, for a network that begins anew.
     """
 
     data: str
@@ -60,16 +60,13 @@ class Places:
 
 
 def train(shape: dict[str, Any], settings: Settings, machine: Machine, places: Places) -> checkpoint.State:
-    """Train a network of this shape, or go on where places.out or places.begin stopped; Ctrl-C saves and ends it.
+    """Train a network, or go on where places.out stopped, or from places.begin; Ctrl-C saves and ends it.
 
+    shape: FRRNet's arguments, where they are not to be its defaults or the checkpoint's.
     Raises ValueError or OSError for what cannot be trained on.
     """
     torch.set_num_threads(machine.threads)
-    with (
-        joined(machine.device) as world,
-        progress.shown(quiet=not world.first) as (report, advance),
-        asked_to_stop() as stopped,
-    ):
+    with joined(machine.device) as world:
         content = world.agreed(lambda: beginning(shape, settings, places))
         state = checkpoint.restored(content, settings.rate, world.device)
         for phase in settings.phases:
@@ -91,34 +88,49 @@ def train(shape: dict[str, Any], settings: Settings, machine: Machine, places: P
             if settings.even_tones:
                 lesson = tone.even_lesson(faces[min(faces)])  # the caches hold the same faces in the same order
                 faces = {side: replace(found, lesson=lesson) for side, found in faces.items()}
-        return fit.fit(
-            state,
-            faces,
-            settings,
-            places.out,
-            features,
-            report,
-            stopped=stopped,
-            advance=advance,
-            world=world,
-            stream=stream,
-            label=label,
-        )
+        # from here on a signal ends the training in good order; before, it finds nothing to save, and ends the process
+        with progress.shown(quiet=not world.first) as (report, advance), asked_to_stop() as stopped:
+            if label is None and all(found.masks is None for found in faces.values()):
+                report("there are no mask labels, so the mask learns nothing: python -m train masks makes them")
+            return fit.fit(
+                state,
+                faces,
+                settings,
+                places.out,
+                features,
+                report,
+                stopped=stopped,
+                advance=advance,
+                world=world,
+                stream=stream,
+                label=label,
+            )
 
 
 def beginning(shape: dict[str, Any], settings: Settings, places: Places) -> checkpoint.Content:
-    """The checkpoint to go on from, or a new network's."""
+    """The checkpoint to go on from, or a new training's; ValueError if its network has not the shape asked for."""
     resumed = places.out / "checkpoint.pt"
     if resumed.exists():
-        return checkpoint.read_training(resumed)
+        return of_shape(checkpoint.read_training(resumed), shape, resumed)
     if places.begin is not None:
-        return checkpoint.read_training(places.begin)
+        return checkpoint.anew(of_shape(checkpoint.read_training(places.begin), shape, places.begin))
     torch.manual_seed(settings.seed)
     network = checkpoint.build(shape)
     for course, path in ((light_fit.COURSE, places.light), (detail_fit.COURSE, places.detail)):
         if path is not None:
             take_part(network, course, path)
     return checkpoint.contents(checkpoint.start(network, settings.rate))
+
+
+def of_shape(content: checkpoint.Content, shape: dict[str, Any], path: Path) -> checkpoint.Content:
+    """What `path` holds; ValueError if its network differs from `shape`."""
+    for name, wanted in shape.items():
+        if content["shape"][name] != wanted:
+            raise ValueError(
+                f"--{name.replace('_', '-')} {wanted}: the network in {path} has {content['shape'][name]}: give another"
+                " --out or --begin, or leave the option out"
+            )
+    return content
 
 
 def take_part(network: FRRNet, course: part.Course, path: Path) -> None:

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from frrcam.faces import alignment
 from train import checkpoint, intervals, losses, metrics
-from train.data import STILL, Faces, Jitter, batch, canvas_affine, canvas_size, decode
+from train.data import LABELS, STILL, Faces, Jitter, batch, canvas_affine, canvas_size, decode
 from train.degrade import Degradation, degrade
 from train.files import save_array
 from train.model import FRRNet
@@ -148,8 +148,8 @@ def dice_scores(network: FRRNet, faces: Faces) -> Scores:
 
 
 def save_teacher(path: Path, teacher: FRRNet, settings: Settings) -> None:
-    """The teacher as a file that `checkpoint.load_network` reads."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """The teacher as a file that `checkpoint.load_network` reads; labels beside it are another's, and go."""
+    (path.parent / LABELS).unlink(missing_ok=True)
     content = {"shape": checkpoint.shape_of(teacher), "average": teacher.state_dict(), "images": settings.images}
     checkpoint.write(path, content)
 

@@ -153,6 +153,7 @@ def export_command(
     """Write ONNX files by the contract, quantise and measure them; then manifest, record and model card."""
     torch.set_num_threads(threads)
     wanted = [publish.Rung.parse(rung) for rung in rungs.split(",")]
+    publish.check(source, wanted)
     if calibrate not in CalibrationMethod.__members__:
         raise ValueError(f"--calibrate {calibrate}: give MinMax, Percentile or Entropy")
     faces = load_faces(data, runs / "cache", evaluate.REFERENCE)

@@ -104,6 +104,7 @@ def fit_part(
     size = settings.phases[0].size
     for degraded, truth in Feed({faces.size: faces}, settings).batches(training.images):
         if stopped():
+            report(f"stopped after {training.images} of {settings.images} images: the same command goes on")
             break
         before = training.images
         loss = training.learn(degraded, truth.image, settings)

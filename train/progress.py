@@ -1,10 +1,21 @@
 """How far a training has come: a bar with the time that remains on a terminal, plain lines elsewhere."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+T = TypeVar("T")
 
 Report = Callable[[str], None]
 Advance = Callable[[float, str], None]
@@ -13,6 +24,14 @@ Advance = Callable[[float, str], None]
 
 def silent(share: float, text: str) -> None:
     """No bar."""
+
+
+def counted(items: Iterable[T], what: str, console: Console | None = None) -> Iterator[T]:
+    """The items, of which nobody knows how many will come: on a terminal's standard error, how many have."""
+    console = console or Console(stderr=True)
+    columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        yield from bar.track(items, total=None, description=what)
 
 
 @contextmanager

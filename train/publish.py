@@ -14,7 +14,7 @@ from onnxruntime.quantization import CalibrationMethod
 from train import card, checkpoint, evaluate, flicker, intervals, manifest, measurements, timing
 from train.data import Faces, Jitter, batch
 from train.degrade import PAPER, degrade
-from train.export import export
+from train.export import check_size, export
 from train.files import replace
 from train.intervals import Figure
 from train.model import FRRNet
@@ -117,6 +117,13 @@ def assess(
     return summarise(name, measured, tools.bench, steps, tools.notes), measured
 
 
+def check(source: Path, rungs: Sequence[Rung]) -> None:
+    """Whether these files can be made of the checkpoint, before anything is measured: raises as `publish`."""
+    network, _ = checkpoint.load_network(source)
+    for rung in rungs:
+        check_size(network, rung.size)
+
+
 def loss_of_int8(written: Written, measured: evaluate.Measured, tools: Tools) -> Figure | None:
     """PSNR of the file less that of its fp32 twin, face by face."""
     restore, size = evaluate.restorer(written.single)
@@ -138,6 +145,7 @@ def publish(
     """Write every rung's file to `weights`, measure it, and put it into the manifest, the record and the model card.
 
     Flicker is measured of the default alone. Files with the name of a rung are replaced.
+    Raises FileNotFoundError or ValueError if there is no such checkpoint, ValueError for a size that does not fit it.
     """
     network, images_seen = checkpoint.load_network(source)
     weights.mkdir(parents=True, exist_ok=True)

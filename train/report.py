@@ -103,7 +103,9 @@ def steadiness(
         states["excess"] = states["restored"] - states["input"]
         regions[region] = {state: intervals.mean(values) for state, values in states.items()}
     excess = {name: clip["inside"]["restored"] - clip["inside"]["input"] for name, clip in clips.items()}
-    return regions, {name: float(np.nanmean(values.numpy())) for name, values in excess.items()}
+    # where the mask was empty all along there is nothing to tell, and JSON has no NaN
+    known = {name: values for name, values in excess.items() if not values.isnan().all()}
+    return regions, {name: float(np.nanmean(values.numpy())) for name, values in known.items()}
 
 
 def summarise(

@@ -61,12 +61,12 @@ class Settings:
     checkpoint_seconds: float = 120
     """Write the checkpoint this often."""
     validate_every: int = 8000
-    """Images between validations."""
+    """Images between validations; one more at the end, unless the whole training is shorter."""
 
     def __post_init__(self) -> None:
         positive = ("rate", "final_rate", "warm_up", "clip", "checkpoint_seconds", "validate_every")
         for name in positive:
-            if getattr(self, name) <= 0:
+            if not getattr(self, name) > 0:  # nor NaN
                 raise ValueError(f"--{name.replace('_', '-')} must be above 0, not {getattr(self, name)}")
         if not 0 <= self.decay < 1:
             raise ValueError(f"--decay must be at least 0 and below 1, not {self.decay}")

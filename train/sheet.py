@@ -76,5 +76,10 @@ def wild_sheet(restore: Restorer, size: int, folder: Path, landmarks: FindsPoint
 def write(path: Path, image: Image) -> None:
     """As PNG; OSError if it cannot be written."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), image):
-        raise OSError(f"cannot write {path}: is it a PNG name in a folder you may write to?")
+    wrong = f"cannot write {path}: is it a PNG name in a folder you may write to?"
+    try:
+        written = cv2.imwrite(str(path), image)
+    except cv2.error as error:  # a suffix that OpenCV does not know
+        raise OSError(wrong) from error
+    if not written:
+        raise OSError(wrong)

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from train import ablate, ablation_report, progress
+from train import ablate, ablation_report, checkpoint, progress
 from train.ablate import GROUPS, SEEDS, VARIANTS, Bench, Result, Variant
 from train.data import Faces
 from train.intervals import Figure
 from train.model import FRRNet
 
-TINY = {"base": Variant(2, 1, 4, 32, 4), "unjoined": Variant(2, 1, 4, 32, 4, joined=False)}
+TINY = {"base": Variant(2, 1, 4, 32, 4), "unlit": Variant(2, 1, 4, 32, 4, held="light")}
 
 
 def bench(images: int = 8) -> Bench:
@@ -35,7 +35,8 @@ def test_every_group_compares_what_exists() -> None:
 def test_a_group_varies_one_thing(group: ablate.Group) -> None:
     varies: dict[str, set[str]] = {
         "Seeds": {"seed"},
-        "Classifier": {"weights", "joined"},
+        "Parts": {"held"},
+        "Classifier": {"weights", "held"},
         "Mask": {"weights"},
         "Losses, one by one": {"weights"},
         "Size": {"size"},
@@ -49,7 +50,8 @@ def test_a_group_varies_one_thing(group: ablate.Group) -> None:
 
 
 def test_losses_are_added_one_by_one() -> None:
-    steps = [VARIANTS[name].weights for name in GROUPS[3].names[:4]]
+    names = next(group.names for group in GROUPS if group.title == "Losses, one by one")
+    steps = [VARIANTS[name].weights for name in names[:4]]
     added = [
         {f.name for f in dataclasses.fields(a) if getattr(a, f.name) != getattr(b, f.name)}
         for a, b in itertools.pairwise(steps)
@@ -59,9 +61,21 @@ def test_losses_are_added_one_by_one() -> None:
 
 def test_an_unjoined_view_says_nothing_to_the_generator() -> None:
     network = FRRNet(width=2, depth=1)
-    ablate.unjoin(network)
+    ablate.hold(network, "view.join")
     assert not network.view.join(torch.rand(1, network.view.join.in_features)).any()
     assert not any(parameter.requires_grad for parameter in network.view.join.parameters())
+
+
+@pytest.mark.parametrize("part", ["light", "detail"])
+def test_a_held_part_does_nothing_and_learns_nothing(part: str, tmp_path: Path) -> None:
+    bench().run(Variant(2, 1, 4, 32, 4, held=part), tmp_path, progress.silent, lambda: False)
+    network, _ = checkpoint.load_network(tmp_path / "checkpoint.pt")
+    held = network.get_submodule(part)
+    image = torch.rand(1, 3, 32, 32)
+    before, after = (
+        (image, held(image)) if part == "light" else (torch.zeros(1, 48, 8, 8), held(torch.rand(1, 48, 8, 8), None))
+    )
+    assert torch.equal(before, after)
 
 
 def test_a_new_network_gains_nothing() -> None:

@@ -1,5 +1,6 @@
 """Each degradation against OpenCV or against what it must do, and Algorithm 1's bookkeeping."""
 
+import math
 from dataclasses import replace
 
 import cv2
@@ -104,6 +105,7 @@ def test_exposure_is_opencvs() -> None:
     # one factor per channel, up to the rounding to 8 bits
     assert float((ratio.amax(1) - ratio.amin(1)).max()) < 0.1
     assert ((ratio.mean(1) > 0.38) & (ratio.mean(1) < 1.52)).all()
+    assert float(ratio.mean(1).diff().abs().min()) > 0.05, "each channel has its own"
     assert labels.tolist() == [[0, 0, 1]]
 
 
@@ -204,10 +206,10 @@ def test_each_operation_has_the_papers_label(operation: str, label: list[int]) -
     [("screen", [0, 0, 1]), ("shade", [0, 0, 1]), ("motion", [0, 1, 0]), ("chroma_noise", [1, 0, 0])],
 )
 def test_what_is_beside_the_paper_is_labelled_too(beside: str, label: list[int]) -> None:
-    # exposure by one, which is labelled relight, is what is forced beside it
-    settings = one(**{beside: 1.0}, exposure=(1, 1))
-    _, labels = alone("exposed", picture(), settings)
-    assert labels.tolist() == [[a | b for a, b in zip(label, (0, 0, 1), strict=True)]]
+    # something that is labelled otherwise is what is forced beside it
+    forced, own = ("exposed", [0, 0, 1]) if label != [0, 0, 1] else ("noisy", [1, 0, 0])
+    _, labels = alone(forced, picture(), one(**{beside: 1.0}))
+    assert labels.tolist() == [[a | b for a, b in zip(label, own, strict=True)]]
 
 
 def test_the_operations_come_in_the_order_of_equation_2() -> None:
@@ -230,6 +232,15 @@ def test_the_operations_come_in_the_order_of_equation_2() -> None:
     assert float((degraded - jpeg(d.blur(reduced, sigma), quality)).abs().mean()) < 2e-4
     assert float((degraded - d.blur(jpeg(reduced, quality), sigma)).abs().mean()) > 2e-3
     assert labels.tolist() == [[1, 1, 1]]
+
+
+def test_the_blur_is_of_the_noise_too() -> None:
+    grey = torch.full((1, 3, 96, 96), 0.5)
+    nothing = {"downscale": (1, 1), "exposure": (1, 1), "jitter": (0, 0), "chromatic": (0, 0)}
+    fixed = one(**nothing, noise=(0.1, 0.1), blur=(7, 7), quality=(100, 100), probability=1)
+    degraded, _ = d.degrade(grey, fixed, torch.Generator().manual_seed(0))
+    # white noise under a Gaussian of deviation σ keeps 1 / (2 σ √π) of its own
+    assert float(degraded.std()) == pytest.approx(0.1 / (2 * 2 * math.pi**0.5), rel=0.25)
 
 
 def test_the_likelihoods_are_those_set() -> None:
@@ -300,6 +311,20 @@ def test_noise_has_the_deviation_asked_for() -> None:
     grey = torch.full((1, 3, 128, 128), 0.5)
     noisy, _ = alone("noisy", grey, one(noise=(0.06, 0.06)))
     assert float(noisy.std()) == pytest.approx(0.06, rel=0.03)
+    # each place's and each channel's own
+    assert float(noisy.diff(dim=1).std()) == pytest.approx(0.06 * 2**0.5, rel=0.03)
+    assert float(noisy.diff(dim=2).std()) == pytest.approx(0.06 * 2**0.5, rel=0.03)
+
+
+def test_blotches_are_coloured_and_stronger_in_the_dark() -> None:
+    dark, light = (
+        d.chroma_noise(torch.full((8, 3, 64, 64), value), d.Sampler(torch.Generator().manual_seed(1), 8), 1)
+        for value in (0.1, 0.9)
+    )
+    assert torch.allclose(dark / 1.2, light / 0.4, atol=1e-6)
+    grey = dark.mean(1, keepdim=True)
+    # between one noise in all channels (0) and one of each channel's own (√2)
+    assert 0.4 < float((dark - grey).std() / grey.std()) / 2**0.5 < 1
 
 
 def test_colours_are_moved_apart_as_far_as_asked_for() -> None:

@@ -128,6 +128,16 @@ def test_every_figure_of_a_restorer_that_is_half_right(bench: evaluate.Bench) ->
     assert all(text in out.getvalue() for text in ("half.onnx", "iPrecision", "skin tan", "fid is not measured"))
 
 
+def test_inside_the_mask_no_network_sees_the_outside(bench: evaluate.Bench) -> None:
+    assert bench.held.mask is not None
+    target, mask = bench.held.target[:1], bench.held.mask[:1].round()
+    found = torch.where(mask > 0, target, 1 - target)
+    quality = bench.compare(target, found, mask, bench.real(bench.held)[:1])
+    assert float(quality["inside"]["lpips"]) == 0
+    assert float(quality["inside"]["identity"]) == pytest.approx(1)
+    assert float(quality["whole"]["lpips"]) > 0.01
+
+
 def test_a_smaller_restorer_is_shown_on_the_full_picture(bench: evaluate.Bench) -> None:
     measured = evaluate.measure(unchanged, 96, bench)
     # what is left as it was costs no detail, however small the crop
@@ -146,6 +156,19 @@ def test_without_labels_and_face_network_the_rest_is_measured(faces: Faces) -> N
     assert {"inside", "iprecision"} < found.notes.keys()
     assert found.figure("restored", "lpips") is None
     assert found.figure("restored", "psnr", "inside") is None
+
+
+def test_a_clip_without_a_mask_has_no_flicker_inside() -> None:
+    some = {"input": torch.tensor([1.0, 2]), "restored": torch.tensor([1.5, 4])}
+    none = {state: torch.full((2,), torch.nan) for state in some}
+    clips = {"seen": {"whole": some, "inside": some}, "unseen": {"whole": some, "inside": none}}
+    regions, by_clip = report.steadiness(clips)
+    assert by_clip == {"seen": 1.25}
+    excess = {name: intervals.known(figures["excess"]) for name, figures in regions.items()}
+    assert {name: (figure.value, figure.count) for name, figure in excess.items()} == {
+        "whole": (1.25, 4),
+        "inside": (1.25, 2),
+    }
 
 
 def test_faces_by_distortion() -> None:
@@ -278,6 +301,11 @@ def test_a_sheet_has_all_rows(faces: Faces) -> None:
     image = sheet.faces_sheet(unchanged, 96, faces, count=3, columns=2, cell=40)
     # two bands of three rows; the second band is filled up with a blank
     assert image.shape == (240, 80, 3)
+
+
+def test_a_sheet_of_an_unknown_kind_is_said(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"cannot write .*sheet\.jpgx"):
+        sheet.write(tmp_path / "sheet.jpgx", np.zeros((4, 4, 3), np.uint8))
 
 
 def test_no_wild_pictures_is_said(tmp_path: Path) -> None:

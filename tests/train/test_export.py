@@ -104,6 +104,27 @@ def test_int8_keeps_the_contract_and_stays_near(exported: Path, tmp_path: Path) 
     assert np.abs(wanted - found).mean() < 0.01
 
 
+def test_int8_is_u8s8_per_channel(exported: Path, tmp_path: Path) -> None:
+    path = tmp_path / "int8.onnx"
+    quantise(exported, path, np.random.default_rng(0).random((4, 3, 64, 64), np.float32))
+    graph = onnx.load(str(path)).graph
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    makers = {name: node for node in graph.node for name in node.output}
+    convolutions = [node for node in graph.node if node.op_type == "Conv" and "light/" not in node.name]
+    assert len(convolutions) > 10
+    for node in convolutions:
+        picture, weight = (makers[name] for name in node.input[:2])
+        assert picture.op_type == weight.op_type == "DequantizeLinear"
+        assert constants[picture.input[2]].dtype == np.uint8
+        assert constants[weight.input[0]].dtype == np.int8
+        assert constants[weight.input[1]].shape == constants[weight.input[0]].shape[:1]
+    assert all(
+        node.input[0] not in makers or makers[node.input[0]].op_type != "DequantizeLinear"
+        for node in graph.node
+        if node.op_type == "Conv" and "light/" in node.name
+    )
+
+
 @given(arrays(np.float32, (2, 3, 4, 4), elements=st.floats(-120, 120, width=32)))
 def test_weights_are_rounded_to_the_sum_of_their_kernel(steps: NDArray[np.float32]) -> None:
     found = rounding.with_sums(steps).astype(np.float64)

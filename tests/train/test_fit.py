@@ -1,6 +1,7 @@
 """A whole training with a tiny network: it learns, resumes to the same result, and its data is what it says."""
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,9 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from typer.main import get_command
+from typer.testing import CliRunner, Result
 
 from tests.train.test_data import write_shards
-from train import arguments, checkpoint, feed, fit, journal, losses, metrics, operators, progress, validation
+from train import arguments, checkpoint, data, feed, fit, journal, losses, metrics, operators, progress, validation
 from train.__main__ import app
 from train.data import Faces
 from train.distributed import World, pick_device
@@ -55,12 +57,16 @@ def test_a_resumed_training_ends_as_one_that_never_stopped(tmp_path: Path, bf16:
 
     polls = iter([False] * 9 + [True])
     cut = tmp_path / "cut"
-    fit.fit(start(), source, plan, cut, report=silent, stopped=lambda: next(polls))
+    lines: list[str] = []
+    fit.fit(start(), source, plan, cut, report=lines.append, stopped=lambda: next(polls))
+    assert lines[-1] == "stopped after 36 of 80 images: the same command goes on"
     resumed = checkpoint.load(cut / "checkpoint.pt", 1e-3)
     assert resumed.images == 36
     resumed = fit.fit(resumed, source, plan, cut, report=silent)
     assert resumed.images == whole.images == 80
     assert_equal(whole, resumed)
+    averaged = zip(whole.network.parameters(), whole.average.parameters(), strict=True)
+    assert not all(torch.equal(a, b) for a, b in averaged), "the running mean follows, and is not the network"
 
 
 def assert_equal(a: checkpoint.State, b: checkpoint.State) -> None:
@@ -71,6 +77,71 @@ def assert_equal(a: checkpoint.State, b: checkpoint.State) -> None:
     for one, other in zip(a.optimiser.state.values(), b.optimiser.state.values(), strict=True):
         assert torch.equal(one["exp_avg"], other["exp_avg"])
         assert torch.equal(one["exp_avg_sq"], other["exp_avg_sq"])
+
+
+def test_a_training_that_was_killed_logs_nothing_twice(tmp_path: Path) -> None:
+    plan = fit.Settings((fit.Phase(32, 250, 3000),), bf16=False, validate_every=1000)
+    polls = iter([False] * 8 + [True])
+    state = fit.fit(start(), {32: faces()}, plan, tmp_path, report=silent, stopped=lambda: next(polls))
+    assert state.images == 2000
+    # its last checkpoint is older than its logs
+    state.images = 1250
+    checkpoint.save(tmp_path / "checkpoint.pt", state)
+    fit.fit(checkpoint.load(tmp_path / "checkpoint.pt", 1e-3), {32: faces()}, plan, tmp_path, report=silent)
+    for name in ("log.csv", "validation.csv"):
+        assert [row["images"] for row in journal.logged(tmp_path / name)] == ["1000", "2000", "3000"]
+    fit.fit(start(), {32: faces()}, replace(plan, phases=(fit.Phase(32, 250, 250),)), tmp_path, report=silent)
+    assert [row["images"] for row in journal.logged(tmp_path / "log.csv")] == ["250"]
+
+
+def test_the_end_is_logged_and_validated_too(tmp_path: Path) -> None:
+    fit.fit(start(), {32: faces()}, settings(60), tmp_path, report=silent)
+    assert [row["images"] for row in journal.logged(tmp_path / "validation.csv")] == ["40", "60"]
+    assert [row["images"] for row in journal.logged(tmp_path / "log.csv")] == ["60"]
+    fit.fit(start(), {32: faces()}, settings(36), tmp_path / "short", report=silent)
+    assert not (tmp_path / "short" / "validation.csv").exists()
+
+
+def test_a_training_at_its_end_says_so(tmp_path: Path) -> None:
+    state, lines = start(), list[str]()
+    state.images = 80
+    fit.fit(state, {32: faces()}, settings(80), tmp_path, report=lines.append)
+    assert lines == ["80 of 80 images seen: there is nothing left to train"]
+
+
+def one_step(state: checkpoint.State, plan: fit.Settings, target: Tensor) -> float:
+    """How far (L2) one step by plain gradient descent moves the network, at a rate of one."""
+    before = [parameter.detach().clone() for parameter in state.network.parameters()]
+    state.optimiser = torch.optim.SGD(state.network.parameters())
+    truth = losses.Truth(target, torch.ones(len(target), 3), torch.ones(len(target), 1, 32, 32))
+    fit.train_step(state, target * 0.5, truth, plan, None)
+    moves = [(a - b).square().sum() for a, b in zip(state.network.parameters(), before, strict=True)]
+    return float(torch.stack(moves).sum().sqrt().detach()) / plan.rate_at(0)
+
+
+def test_a_long_gradient_is_shortened() -> None:
+    target = torch.rand(4, 3, 32, 32)
+    assert one_step(start(), settings(8, clip=1e9), target) > 0.1
+    assert one_step(start(), settings(8, clip=0.1), target) == pytest.approx(0.1, rel=0.01)
+
+
+def test_a_batch_that_is_not_finite_is_left_out() -> None:
+    state, target = start(), torch.rand(4, 3, 32, 32)
+    target[0, 0, 0, 0] = torch.nan
+    assert one_step(state, settings(8), target) == 0
+    assert (state.step, state.images) == (1, 4)
+
+
+@pytest.mark.parametrize(("step", "share"), [(1, 9 / 11), (90, 0.1), (10_000, 0.1)])
+def test_the_running_mean_follows_fast_at_first(step: int, share: float) -> None:
+    state = start()
+    for parameter in state.network.parameters():
+        torch.nn.init.ones_(parameter)
+    for parameter in state.average.parameters():
+        torch.nn.init.zeros_(parameter)
+    state.step = step
+    state.follow(0.9)
+    assert all(torch.allclose(parameter, torch.tensor(share)) for parameter in state.average.parameters())
 
 
 def test_crops_cut_ahead_by_threads_are_the_same(tmp_path: Path) -> None:
@@ -178,6 +249,20 @@ def test_a_part_of_another_shape_is_another_version(tmp_path: Path) -> None:
         checkpoint.load(tmp_path / "old.pt", 1e-3)
 
 
+def test_a_checkpoint_of_other_arguments_is_another_version(tmp_path: Path) -> None:
+    content = checkpoint.contents(start())
+    content["shape"]["window"] = 7
+    torch.save(content, tmp_path / "old.pt")
+    with pytest.raises(ValueError, match=r"old.pt is of another version of the network \(.*'window'\): train anew"):
+        checkpoint.load(tmp_path / "old.pt", 1e-3)
+
+
+def test_a_checkpoint_that_cannot_be_written_is_an_error_of_the_system(tmp_path: Path) -> None:
+    (tmp_path / "c.pt.part").mkdir()
+    with pytest.raises(OSError, match=r"c\.pt\.part"):
+        checkpoint.save(tmp_path / "c.pt", start())
+
+
 def test_a_network_without_its_training_is_not_trained_on(tmp_path: Path) -> None:
     content = checkpoint.contents(start())
     checkpoint.write(tmp_path / "deep" / "teacher.pt", {name: content[name] for name in ("shape", "average", "images")})
@@ -256,6 +341,9 @@ def test_the_rate_warms_up_and_falls() -> None:
     assert rates[0] == pytest.approx(1e-5, rel=0.05)
     assert all(a >= b for a, b in pairwise(rates[100:]))
     assert rates[-1] == pytest.approx(1e-5)
+    even = fit.Settings((fit.Phase(96, 8, 1000),), warm_up=1, rate=1.0, final_rate=1e-9)
+    # cos² of half the way's angle
+    assert [even.rate_at(seen) for seen in (250, 500, 750)] == pytest.approx([0.853553, 0.5, 0.146447], abs=1e-5)
     assert plan.phase(999).size == 96
     assert plan.phase(1000).size == 336
 
@@ -274,6 +362,7 @@ def test_a_phase_out_of_range_is_named(text: str) -> None:
     ("option", "message"),
     [
         ({"rate": 0.0}, "--rate must be above 0"),
+        ({"rate": float("nan")}, "--rate must be above 0"),
         ({"final_rate": -1.0}, "--final-rate must be above 0"),
         ({"decay": 1.0}, "--decay must be"),
         ({"seed": -1}, "--seed must not be below 0"),
@@ -349,6 +438,14 @@ def test_a_bar_on_a_terminal_and_lines_elsewhere() -> None:
         assert "[a line]" in console.export_text()
 
 
+def test_what_nobody_can_count_ahead_is_counted_on_a_terminal() -> None:
+    for terminal in (True, False):
+        console = progress.Console(force_terminal=terminal, record=True, width=120, file=open(os.devnull, "w"))  # noqa: SIM115
+        with console.file:
+            assert list(progress.counted((letter for letter in "abc"), "letters", console)) == ["a", "b", "c"]
+        assert ("letters 3/?" in console.export_text()) == terminal
+
+
 def fit_by_command(folder: Path, *launcher: str, out: str) -> checkpoint.State:
     """Train on the shards in a folder by the command line, as a user would."""
     network = ["--width", "2", "--depth", "1", "--device", "cpu", "--no-bf16"]
@@ -361,6 +458,61 @@ def fit_by_command(folder: Path, *launcher: str, out: str) -> checkpoint.State:
         timeout=1800,
     )
     return checkpoint.load(folder / out / "checkpoint.pt", 1e-3)
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> Path:
+    """A folder of faces, some of them held out."""
+    write_shards(tmp_path, [60])
+    return tmp_path
+
+
+def fitted(data: Path | str, folder: Path, images: int, *more: str) -> Result:
+    """What `fit` says of a short training in `folder`/out, in this process."""
+    paths = ["--data", str(data), "--runs", str(folder / "runs"), "--out", str(folder / "out")]
+    plan = ["--phases", f"32:4:{images}", "--warm-up", "8", "--no-bf16", "--device", "cpu"]
+    return CliRunner().invoke(app, ["fit", *paths, *plan, *more])
+
+
+TINY = ("--width", "2", "--depth", "1")
+
+
+def test_a_training_from_a_checkpoint_goes_through_all_its_phases(shards: Path) -> None:
+    state = start()
+    state.images, state.step = 5000, 1250
+    checkpoint.save(shards / "packed.pt", state, compact=True)
+    for images in (8, 12):  # begun, then taken up
+        assert fitted(shards, shards, images, "--begin", str(shards / "packed.pt")).exit_code == 0
+        resumed = checkpoint.load(shards / "out" / "checkpoint.pt", 1e-3)
+        assert (resumed.images, resumed.step, resumed.before) == (images, images // 4, 5000)
+        assert checkpoint.load_network(shards / "out" / "checkpoint.pt")[1] == 5000 + images
+    again = checkpoint.anew(checkpoint.read(shards / "out" / "checkpoint.pt"))
+    assert (again["before"], again["images"]) == (5012, 0)
+    old = checkpoint.contents(state)
+    del old["before"]
+    assert checkpoint.anew(old)["before"] == 5000
+
+
+def test_a_network_of_another_shape_is_not_taken_for_the_one_asked_for(shards: Path) -> None:
+    assert fitted(shards, shards, 4, *TINY).exit_code == 0
+    assert fitted(shards, shards, 8).exit_code == 0, "no shape asked for: the checkpoint's"
+    refused = fitted(shards, shards, 12, "--width", "4", "--depth", "1").exception
+    assert re.match(r"--width 4: the network in .*checkpoint.pt has 2: ", str(refused))
+
+
+def test_masks_that_are_not_there_are_said(shards: Path) -> None:
+    said = fitted(shards, shards, 4, *TINY).output
+    assert "there are no mask labels" in said
+    cached = data.load_faces(shards, shards / "runs" / "cache", 192)
+    np.save(shards / "runs" / "cache" / data.LABELS, np.full(cached.canvases.shape[:3], 255, np.uint8))
+    assert "mask labels" not in fitted(shards, shards, 8, *TINY).output
+
+
+def test_a_signal_ends_what_has_nothing_to_save(shards: Path) -> None:
+    # SIGINT comes while the faces are read
+    address = f"pipe:kill -INT $PPID; cat {shards}/faces-train-000.tar"
+    assert fitted(address, shards, 4, *TINY).exit_code != 0
+    assert not (shards / "out").exists()
 
 
 @pytest.mark.train

@@ -48,6 +48,24 @@ def test_motion_alone_is_no_flicker() -> None:
     assert float(still.min()) > 20  # the same pictures without their flow
 
 
+def test_what_was_not_there_before_does_not_count() -> None:
+    before, after = moving(count=2)
+    after[100:180, 100:180] = texture(80)
+    between = flicker.flow(before, after)
+    assert between.holds[20:80, 20:300].mean() > 0.95
+    assert between.holds[110:170, 110:170].mean() < 0.5, "covered"
+    assert between.holds[:, -2:].max() == 0, "come in from outside"
+    pictures, everywhere = clip([before, after]).images, torch.ones(2, 1, 336, 336)
+    held = float(flicker.warping_errors(pictures, [between], everywhere))
+    assert (
+        held
+        < float(
+            flicker.warping_errors(pictures, [flicker.Flow(between.source, np.ones_like(between.holds))], everywhere)
+        )
+        / 2
+    )
+
+
 def standing(side: int) -> flicker.Flow:
     place = np.stack(np.meshgrid(np.arange(side), np.arange(side)), 2).astype(np.float32)
     return flicker.Flow(place, np.ones((side, side), np.float32))

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
 from train import checkpoint, masks
-from train.data import Faces, canvas_size
+from train.__main__ import app
+from train.data import LABELS, Faces, canvas_size
 
 
 def discs(count: int, size: int = 32) -> Faces:
@@ -44,7 +46,10 @@ def test_a_teacher_is_saved_measured_and_labels(tmp_path: Path) -> None:
     faces = discs(200)
     settings = masks.Settings(images=16, batch=8)
     teacher = masks.fit_teacher(faces, settings, lambda text: None)
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / LABELS).write_bytes(b"another teacher's")
     masks.save_teacher(tmp_path / "cache" / "teacher.pt", teacher, settings)
+    assert not (tmp_path / "cache" / LABELS).exists()
     again, images = checkpoint.load_network(tmp_path / "cache" / "teacher.pt")
     assert images == 16
     scores = masks.dice_scores(again, faces)
@@ -60,6 +65,16 @@ def test_a_teacher_is_saved_measured_and_labels(tmp_path: Path) -> None:
 
     masks.label(again, faces, tmp_path / "masks.npy")
     assert np.load(tmp_path / "masks.npy").shape == (200, canvas_size(masks.SIZE), canvas_size(masks.SIZE))
+
+
+def test_options_of_a_training_that_is_over_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "teacher.pt").write_bytes(b"trained")
+    places = ["--data", str(tmp_path), "--runs", str(tmp_path), "--figures", str(tmp_path / "figures.json")]
+    for option, said in (("80", "--images would change nothing without --again"), ("0", "--images must be above 0")):
+        result = CliRunner().invoke(app, ["masks", *places, "--images", option])
+        assert isinstance(result.exception, ValueError)
+        assert said in str(result.exception)
 
 
 @pytest.mark.train

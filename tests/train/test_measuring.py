@@ -38,7 +38,12 @@ def test_a_checkpoint_is_not_recorded(tmp_path: Path) -> None:
 
 def test_what_export_cannot_make(tmp_path: Path) -> None:
     assert "give SIZE-PRECISION" in refused("export", "c.pt", "--rungs", "336-int4")
-    assert "give MinMax, Percentile or Entropy" in refused("export", "c.pt", "--calibrate", "Guess")
+    (tmp_path / "c.pt").write_text("none")
+    assert "c.pt is no checkpoint" in refused("export", str(tmp_path / "c.pt"))
+    network = checkpoint.build({"width": 2, "depth": 1, "stem_stride": 4, "blocks": (1, 1, 1)})
+    checkpoint.save(tmp_path / "d.pt", checkpoint.start(network, 1e-3))
+    assert "a crop size of 100 does not fit" in refused("export", str(tmp_path / "d.pt"), "--rungs", "100-int8")
+    assert "give MinMax, Percentile or Entropy" in refused("export", str(tmp_path / "d.pt"), "--calibrate", "Guess")
 
 
 def test_a_folder_without_weights(tmp_path: Path) -> None:

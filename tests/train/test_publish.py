@@ -12,6 +12,7 @@ from rich.console import Console
 from frrcam.restore.models import load_manifest
 from tests.train.test_export import faces, network
 from train import card, checkpoint, evaluate, manifest, measurements, plane, publish, tables, timing
+from train.data import Jitter, batch
 from train.export import export
 from train.intervals import Figure
 from train.model import FRRNet
@@ -68,6 +69,19 @@ def test_files_and_manifest(folder: Path) -> None:
     names = {path.name for path in (folder / "w").iterdir()}
     assert names == {"frrnet-64-int8.onnx", "frrnet-32-fp32.onnx", "manifest.toml", "MODEL_CARD.md"}
     assert "frrnet-64-int8: " in (folder / "said").read_text()
+
+
+def test_ranges_are_read_off_degraded_training_faces() -> None:
+    source = faces()
+    found = torch.from_numpy(publish.calibration(source, 64))
+    assert found.shape == (96, 3, 64, 64)
+    assert np.array_equal(found, publish.calibration(source, 64))
+    random = np.random.default_rng(7)
+    chosen = random.choice(source.indices(training=True), 96, replace=False)
+    images, _ = batch(source, chosen, evaluate.REFERENCE, Jitter(), random)
+    same = (evaluate.resize(images, 64).clamp(0, 1)[:, None] - found).abs().amax((2, 3, 4)) < 1e-6
+    # 15 % are left as they came
+    assert 4 < int(same.any(0).sum()) < 27
 
 
 def test_frrcam_reads_the_manifest(folder: Path) -> None:
