@@ -30,8 +30,10 @@ check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# A venv that was left half made (Debian and Ubuntu without python3-venv) is made again the next time.
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "frrcam needs Python 3.11 or later: make PYTHON=…")'
+	$(PYTHON) -m venv $(VENV) || { rm -f $@; exit 1; }
 
 $(VENV)/run.stamp: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/pip install -q -e .

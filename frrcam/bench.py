@@ -13,12 +13,12 @@ from rich.table import Table
 
 from frrcam.config import Settings
 from frrcam.control.settings import LiveSettings, LiveValue
-from frrcam.errors import SinkNotFound, SinkUnusable, SourceUnusable
+from frrcam.errors import SinkUnusable, SourceUnusable
 from frrcam.frame import Frame, Image
 from frrcam.runtime import metrics as measure
 from frrcam.runtime.daemon import Daemon, EngineLoader
 from frrcam.sinks.base import Payload, SinkInfo
-from frrcam.sinks.files import write_error
+from frrcam.sinks.files import check_target, write_error
 from frrcam.sources.base import Closing, Source
 
 LEAST_SECONDS = 1.0
@@ -176,13 +176,10 @@ def as_tables(report: BenchReport) -> list[Table]:
 
 
 def check_plot(path: Path) -> None:
-    """Raises SinkNotFound or SinkUnusable unless a plot can be written there."""
+    """Raises SinkError unless a plot can be written there."""
     if path.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise SinkUnusable(f"{path}: a plot is a .png, .svg or .pdf file")
-    if path.is_dir():
-        raise SinkUnusable(f"{path}: is a folder, not a file; name another one")
-    if not path.absolute().parent.is_dir():
-        raise SinkNotFound(f"{path}: the folder {path.absolute().parent} is not there; make it first")
+    check_target(path)
 
 
 def plot(report: BenchReport, daemon: Daemon, path: Path) -> None:

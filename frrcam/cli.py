@@ -1,12 +1,15 @@
 """The console script: puts the commands together, and makes one line of whatever is wrong."""
 
+import io
+import logging
 import os
 import sys
+from typing import Annotated
 
 import typer
 
 from frrcam.commands import live, machine, models, offline, service
-from frrcam.commands.console import err, say_error
+from frrcam.commands.console import err, say_error, show
 from frrcam.errors import FrrcamError
 from frrcam.runtime.aside import any_hangs
 
@@ -37,8 +40,29 @@ app.add_typer(models.app, name="models", help="The networks in weights/, with fi
 app.add_typer(service.app, name="service", help="frrcam as a service of your own systemd: there after every login.")
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from frrcam.control.status import version
+
+        show(f"frrcam {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def frrcam(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Takes what belongs to no command; its help is the app's."""
+
+
 def main() -> None:
     """The console script: whatever is wrong is one line."""
+    _open_what_is_closed()
+    logging.basicConfig(format="frrcam: %(message)s")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr has it: an arrow where there is none ends nothing
     try:
         code = app(standalone_mode=False)
     except FrrcamError as error:
@@ -46,6 +70,9 @@ def main() -> None:
         code = error.exit_code
     except (typer.Abort, KeyboardInterrupt):
         code = 130
+    except OSError as error:  # what the system refuses is no fault of ours, such as standard output on a full disk
+        say_error(f"{error.filename or 'standard output'}: {error.strerror or error}")
+        code = 1
     except Exception as error:
         code = _misuse(error)
     status = code if isinstance(code, int) else 0
@@ -56,6 +83,16 @@ def main() -> None:
     sys.exit(status)
 
 
+def _open_what_is_closed() -> None:
+    """Else the first file opened gets the number of a standard stream that was closed, and what libraries print."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+
+
 def _misuse(error: Exception) -> int:
     """Says what is wrong with the command line in one line; anything but that is a fault of ours and goes on up."""
     message, code = getattr(error, "format_message", None), getattr(error, "exit_code", None)
@@ -64,7 +101,13 @@ def _misuse(error: Exception) -> int:
     context = getattr(error, "ctx", None)
     if len(sys.argv) > 1:
         command = context.command_path if context else "frrcam"
-        say_error(f"{message()} See: {command} --help")
+        say_error(f"{message().rstrip('.')}{_given(error)}. See: {command} --help")
     else:
         err.print(message(), markup=False)
     return int(code)
+
+
+def _given(error: Exception) -> str:
+    """The value that was refused, where its refusal does not tell it."""
+    faults = getattr(error.__cause__, "errors", None)
+    return f" (given: {faults()[0]['input']})" if faults else ""

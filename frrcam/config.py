@@ -12,6 +12,7 @@ strength = 0.8
 FRRCAM_CAMERA__SIZE=1280x720 FRRCAM_RESTORE__STRENGTH=0.8 frrcam start
 """
 
+import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -23,10 +24,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
-    TomlConfigSettingsSource,
 )
 
 from frrcam.errors import ConfigError, UsageError
@@ -85,8 +86,13 @@ class Section(BaseModel):
 class CameraSettings(Section):
     """Where pictures come from."""
 
-    device: str | None = Field(None, description="camera: number, /dev/video node, by-id link or part of its name")
-    source: str | None = Field(None, description='clip or picture file, or "demo", instead of a camera')
+    device: str | None = Field(
+        None,
+        min_length=1,
+        coerce_numbers_to_str=True,
+        description="camera: number, /dev/video node, by-id link or part of its name",
+    )
+    source: str | None = Field(None, min_length=1, description='clip or picture file, or "demo", instead of a camera')
     size: Size | None = Field(
         None, description="pixels asked of the camera, WxH; default 1280x720 or the nearest it has"
     )
@@ -98,7 +104,10 @@ class OutputSettings(Section):
     """Where pictures go to."""
 
     output: str | None = Field(
-        None, description='virtual camera node, "pipewire", FILE.mp4, or "preview"; default: FRR Camera'
+        None,
+        min_length=1,
+        coerce_numbers_to_str=True,
+        description='virtual camera node, "pipewire", FILE.mp4, or "preview"; default: FRR Camera',
     )
     label: str = Field("FRR Camera", min_length=1, max_length=31, description="the virtual camera looked for by name")
 
@@ -157,7 +166,9 @@ class _Below(PydanticBaseSettingsSource):
 class Settings(BaseSettings):
     """The whole tree."""
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True, env_prefix="FRRCAM_", env_nested_delimiter="__")
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix="FRRCAM_", env_nested_delimiter="__", env_ignore_empty=True
+    )
 
     camera: CameraSettings = CameraSettings()
     output: OutputSettings = OutputSettings()
@@ -179,7 +190,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, _Below(env_settings), _Below(TomlConfigSettingsSource(settings_cls, config_path()))
+        return init_settings, _Below(env_settings), _Below(InitSettingsSource(settings_cls, _read(config_path())))
 
 
 def config_path() -> Path:
@@ -190,7 +201,7 @@ def config_path() -> Path:
 def load_settings(flags: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:
     """The settings in force; `flags` holds sections of given flags, None values meaning "not given".
 
-    Raises ConfigError naming the key, the value and the bound.
+    Raises ConfigError naming the file or variable, the key, the value and the bound.
     """
     given: dict[str, Any] = {
         section: {key: value for key, value in values.items() if value is not None}
@@ -201,8 +212,9 @@ def load_settings(flags: Mapping[str, Mapping[str, Any]] | None = None) -> Setti
         return Settings(**given)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"setting {key} = {first.get('input')!r}: {first['msg']}") from None
+        key = [str(part) for part in first["loc"]]
+        wrong = _no_setting(key) if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"setting {'.'.join(key)} = {first['input']!r}{_place(key, given)}: {wrong}") from None
     except SettingsError as error:
         raise ConfigError(
             f"environment: {error}; sections are set key by key, as FRRCAM_CAMERA__SIZE=1280x720"
@@ -211,3 +223,30 @@ def load_settings(flags: Mapping[str, Mapping[str, Any]] | None = None) -> Setti
         raise ConfigError(f"{config_path()} is not valid TOML: {error}; mend or remove it") from None
     except OSError as error:
         raise ConfigError(f"{config_path()} cannot be read: {error.strerror}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """config.toml, if it is there; the mark that Windows' editors begin a file with is no part of it."""
+    if path.is_dir() or path.is_fifo():
+        raise ConfigError(f"{path} is no file; mend or remove it")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+
+
+def _no_setting(key: list[str]) -> str:
+    """What there is instead of an unknown key."""
+    fields = Settings.model_fields
+    section = fields[key[0]].annotation if len(key) > 1 else None
+    known = section.model_fields if isinstance(section, type) and issubclass(section, Section) else fields
+    return f"there is no such setting; there are {', '.join(known)}"
+
+
+def _place(key: list[str], flags: Mapping[str, Mapping[str, Any]]) -> str:
+    """Where the highest layer that sets the key does so; "" of a flag, which was typed just now."""
+    if key[0] in flags and (len(key) == 1 or key[1] in flags[key[0]]):
+        return ""
+    variables = {f"FRRCAM_{'__'.join(key[:length])}".upper() for length in (1, 2)}
+    variable = next((name for name, value in os.environ.items() if name.upper() in variables and value), None)
+    return f" in the environment ({variable})" if variable else f" in {config_path()}"

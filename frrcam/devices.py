@@ -265,7 +265,7 @@ def _unasked_virtual(node: Node, told: Loopback, problem: str, system: System) -
 
 def _by_node(path: str, device: str, cameras: Sequence[Camera], system: System) -> Camera:
     place = system.path(path)
-    if not place.exists():
+    if not os.path.exists(place):
         raise SourceNotFound(f"{path}: no such device; {_there_is(cameras)}")
     real = os.path.realpath(place)
     for camera in cameras:

@@ -13,16 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TextIO
 
-import cv2
-
 from frrcam.compose.overlay import side_by_side
 from frrcam.config import Settings
 from frrcam.control.discovery import control_path
 from frrcam.control.server import ControlServer
 from frrcam.control.settings import LiveSettings, LiveValue
 from frrcam.control.status import Status
-from frrcam.errors import SinkError, SinkNotFound, SinkUnusable, SourceError, UsageError
-from frrcam.frame import Image
+from frrcam.enhance.picture_file import write_picture
+from frrcam.errors import SinkError, SinkUnusable, SourceError, UsageError
 from frrcam.runtime.consumers import open_consumers
 from frrcam.runtime.daemon import Daemon, EngineLoader
 from frrcam.runtime.engine import check_models, load_engine
@@ -31,6 +29,7 @@ from frrcam.runtime.notices import Notices
 from frrcam.runtime.notify import open_notifier
 from frrcam.sinks import open_sink
 from frrcam.sinks.base import Sink, SinkFactory
+from frrcam.sinks.files import check_target
 from frrcam.sinks.preview import PreviewSink
 from frrcam.sources import open_source
 from frrcam.sources.base import Source, SourceFactory
@@ -89,8 +88,6 @@ def start(settings: Settings, options: StartOptions, say: Say, openers: Openers 
         size = settings.camera.size or (source.info.width, source.info.height)
         asked = settings.camera.fps
         fps = source.info.fps or asked or DEFAULT_FPS
-        if asked and abs(fps - asked) > 0.01 * asked:
-            say(f"{source.info.name} gives {fps:g} pictures a second, not the {asked:g} asked for")
         preview = stack.enter_context(PreviewSink())
         sink, reopen_sink = choose_sink(settings, size, fps, preview, say, openers, stand_in=not options.service)
         stack.callback(sink.close)
@@ -123,6 +120,8 @@ def start(settings: Settings, options: StartOptions, say: Say, openers: Openers 
             ControlServer(preview, daemon.status, live, port=settings.control.port, announce_at=control_path())
         )
         say(f"{source.info.name} {size[0]}x{size[1]} at {fps:g} fps → {sink.info.name} ({sink.info.where})")
+        if asked and abs(fps - asked) > 0.01 * asked:
+            say(f"{source.info.name} gives {fps:g} pictures a second, not the {asked:g} asked for")
         if not options.service:
             say(f"live picture, before and after: {server.url}")
         stack.enter_context(line)
@@ -131,7 +130,7 @@ def start(settings: Settings, options: StartOptions, say: Say, openers: Openers 
             published = daemon.run(options.frames, wait_for_engine=options.frames is not None)
         last = preview.latest()
         if options.snapshot and last:
-            save_snapshot(options.snapshot, last.before, last.after)
+            write_picture(options.snapshot, side_by_side(last.before, last.after))
             say(f"before | after of the last picture: {options.snapshot}")
         return published
 
@@ -206,22 +205,10 @@ def loaded(engine: Engine, load: EngineLoader) -> EngineLoader:
 
 
 def check_snapshot(path: Path) -> None:
-    """Raises SinkUnusable or SinkNotFound unless a picture can be written there."""
+    """Raises SinkError unless a picture can be written there."""
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
         raise SinkUnusable(f"{path}: a snapshot is a .png, .jpg or .webp file")
-    if not path.absolute().parent.is_dir():
-        raise SinkNotFound(f"{path}: the folder {path.absolute().parent} is not there; make it first")
-
-
-def save_snapshot(path: Path, before: Image, after: Image) -> None:
-    """Writes before | after. Raises SinkUnusable if it cannot."""
-    written, data = cv2.imencode(path.suffix, side_by_side(before, after))
-    try:
-        if not written:
-            raise OSError("encoding failed")
-        path.write_bytes(data.tobytes())
-    except OSError as error:
-        raise SinkUnusable(f"{path}: cannot be written: {error.strerror or error}") from None
+    check_target(path)
 
 
 class Signals:

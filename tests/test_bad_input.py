@@ -151,6 +151,15 @@ def snapshot_onto_itself(folder: Path) -> Arguments:
     return Arguments(["start", "--source", picture, "-o", "preview", "--snapshot", picture])
 
 
+def snapshot_to(name: str) -> Callable[[Path], Arguments]:
+    return lambda folder: Arguments(["start", "-s", "demo", "-o", "preview", "--snapshot", str(folder / name)])
+
+
+def snapshot_over_folder(folder: Path) -> Arguments:
+    (folder / "shot.png").mkdir()
+    return snapshot_to("shot.png")(folder)
+
+
 def empty_folder(folder: Path) -> Arguments:
     (folder / "holiday").mkdir()
     return enhance("holiday", "better")(folder)
@@ -344,6 +353,21 @@ CASES = [
     Case("snapshot is the picture that is shown", snapshot_onto_itself, 2, ("me.png", "never overwritten")),
     Case("a picture as a clip", with_picture("a.png", "out.mp4"), 2, (".mp4", ".png")),
     Case("a clip as a picture", with_clip("a.mp4", "out.png"), 2, (".png", ".mp4")),
+    Case("a clip of too long a name", typed("start", "-s", "@/" + "a" * 300 + ".mp4"), 3, ("File name too long",)),
+    Case(
+        "a clip of nobody's home", typed("start", "-s", "~nobody-here/a.mp4"), 3, ("~nobody-here/a.mp4", "no such file")
+    ),
+    Case("no clip at all", typed("start", "-s", ""), 2, ("camera.source", "''")),
+    Case(
+        "an output of too long a name", typed("start", "-s", "demo", "-o", "@/" + "a" * 300 + ".mp4"), 4, ("too long",)
+    ),
+    Case("an output of nobody's home", typed("start", "-s", "demo", "-o", "~nobody-here/a.mp4"), 4, ("~nobody-here",)),
+    Case("a clip to enhance of too long a name", enhance("a" * 300 + ".mp4", "out.mp4"), 3, ("too long",)),
+    Case("a picture to write of too long a name", with_picture("a.png", "a" * 300 + ".png"), 4, ("too long",)),
+    Case("a part file of too long a name", with_picture("a.png", "a" * 250 + ".png"), 4, ("too long",)),
+    Case("a snapshot over a folder", snapshot_over_folder, 4, ("shot.png", "is a folder")),
+    Case("a snapshot of too long a name", snapshot_to("a" * 300 + ".png"), 4, ("too long",)),
+    Case("a snapshot where nothing can be written", snapshot_to("/sys/gone/a.png"), 4, ("/sys/gone", "no such folder")),
     Case("no such network", typed("start", "-s", "demo", "--model", "nonet"), 5, ("nonet", RESTORER.name)),
     Case("no such network file", typed("start", "-s", "demo", "--model", "@/no.onnx"), 5, ("no.onnx",)),
     Case("an ONNX file of zero bytes", with_model(Path.touch), 5, ("bad.onnx", "0 bytes")),
@@ -448,12 +472,19 @@ def run_spoilt(folder: Path, spoil: str) -> tuple[int, str]:
 
 
 def table() -> str:
-    """All of it as Markdown."""
-    rows = ["| what is wrong | typed | printed on stderr | exit code |", "|---|---|---|---|"]
+    """All of it as Markdown; too long a name is cut short."""
+    rows = [
+        "# What bad input prints\n",
+        "Made by `python -m tests.test_bad_input`; each row is a test. One line on standard error, no traceback, "
+        "nothing half-written.\n",
+        "| what is wrong | typed | printed on stderr | exit code |",
+        "|---|---|---|---|",
+    ]
     for case in CASES:
         with tempfile.TemporaryDirectory() as folder:
             line, printed = run(case, Path(folder))
             short = [text.replace(folder + "/", "").replace(folder, ".") for text in (line, printed.stderr.strip())]
+            short = [re.sub(r"(\w)\1{20,}", r"\1\1\1…", text) for text in short]
             rows.append(f"| {case.what} | `{short[0]}` | {short[1].replace('|', chr(92) + '|')} | {printed.code} |")
     for spoil in ("changed", "cut off"):
         with tempfile.TemporaryDirectory() as folder:

@@ -1,7 +1,11 @@
 """The commands as typed: help that teaches, one line for what is wrong."""
 
+import json
+import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -23,6 +27,96 @@ def test_help_tells_the_first_command_to_type() -> None:
     result = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200", "NO_COLOR": "1"})
     assert "frrcam start" in result.output
     assert "FRR Camera" in result.output
+
+
+@pytest.mark.parametrize("command", [["start"], ["bench"], ["enhance"], ["models", "fetch"]])
+def test_every_example_of_a_help_text_stands_on_a_line_of_its_own(command: list[str]) -> None:
+    result = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "100", "NO_COLOR": "1"})
+    examples = [line for line in result.output.splitlines() if line.startswith(f"  frrcam {' '.join(command)}")]
+    assert len(examples) >= (1 if command == ["models", "fetch"] else 3)
+    assert all(line.count("frrcam ") == 1 for line in examples), examples
+
+
+def test_the_version_is_told() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert result.exit_code == 0
+    assert re.fullmatch(r"frrcam \S.*\n", result.stdout)
+
+
+def typed(line: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """A command line in a shell, with `frrcam` as the whole program."""
+    command = f'frrcam() {{ "{sys.executable}" -P -m frrcam "$@"; }}; {line}'
+    root = str(Path(__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": root, **env}
+    return subprocess.run(
+        ["sh", "-c", command], check=False, capture_output=True, text=True, timeout=120, env=environment
+    )
+
+
+def test_a_value_that_is_refused_is_named() -> None:
+    ran = typed("frrcam start --fps 1e400")
+    assert ran.returncode == 2
+    assert re.fullmatch(r"frrcam: error: .*--fps.*(1e400|inf).*\. See: .*frrcam start --help\n", ran.stderr), ran.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("command", ["models", "models --json", "devices --json", "--help"])
+def test_standard_output_on_a_full_disk_is_one_line(command: str) -> None:
+    ran = typed(f"frrcam {command} > /dev/full")
+    assert ran.returncode == 1
+    assert ran.stderr == "frrcam: error: standard output: No space left on device\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
+def test_standard_output_may_be_closed_cut_short_or_without_arrows() -> None:
+    closed = typed("frrcam models --json >&-")
+    assert (closed.returncode, closed.stderr) == (0, "")
+    assert typed("frrcam models --json | true").stderr == ""
+    ascii_only = typed("frrcam doctor", PYTHONIOENCODING="ascii")
+    assert ascii_only.returncode in (0, 1)
+    assert ascii_only.stderr == ""
+
+
+TELL = """
+import json, os, sys, threading
+from frrcam.commands.console import say
+{spoil}
+def work():
+    say("nobody reads this")
+    say("nor this")
+    finished.append(True)
+finished = []
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+print(json.dumps(finished))
+"""
+"""A thread of the daemon's that has something to say."""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pipe's descriptors")
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        "read, write = os.pipe(); os.close(read); os.dup2(write, 2)",
+        "sys.stderr = None",
+        "os.dup2(os.open('/dev/full', os.O_WRONLY), 2)",
+    ],
+    ids=["reader gone", "closed", "disk full"],
+)
+def test_a_line_that_nobody_can_read_ends_no_thread_and_costs_no_output(spoil: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", TELL.format(spoil=spoil)], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert json.loads(ran.stdout) == [True], ran
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
+@pytest.mark.parametrize("redirection", ["2>&-", "2>&1 >/dev/null | true", "2>/dev/full"])
+def test_the_pictures_go_on_whoever_reads_along(tmp_path: Path, redirection: str) -> None:
+    clip = tmp_path / "out.mp4"
+    typed(f"frrcam start -s demo --size 320x240 -o '{clip}' --frames 3 {redirection}")
+    assert clip.stat().st_size > 0, "the file is complete, as after every run to its end"
 
 
 @pytest.mark.parametrize(

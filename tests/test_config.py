@@ -147,7 +147,8 @@ def test_the_highest_layer_that_names_a_camera_or_a_source_decides(config: Path,
         ({"faces": {"threshold": 0}}, r"faces\.threshold"),
         ({"output": {"label": "x" * 32}}, r"output\.label"),
         ({"control": {"port": 65536}}, r"control\.port"),
-        ({"camera": {"shutter": 1}}, r"camera\.shutter.*not permitted"),
+        ({"camera": {"shutter": 1}}, r"camera\.shutter.*no such setting; there are device, source"),
+        ({"camera": {"source": ""}}, r"camera\.source = ''.*at least 1 character"),
         ({"weather": {"rain": 1}}, r"weather"),
     ],
 )
@@ -163,7 +164,8 @@ def test_what_is_out_of_range_is_named_with_its_bound(flags: dict[str, dict[str,
         ("[camera\n", "is not valid TOML"),
         ("camera = 1\n", "camera = 1"),
         ("[nope]\na = 1\n", "nope"),
-        ("[camera]\ndevice = 0\n", r"camera\.device = 0.*string"),
+        ("[camera]\ndevice = true\n", r"camera\.device = True in .*config\.toml: .*string"),
+        ("strength = 1\n", r"strength = 1 in .*config\.toml: there is no such setting; there are camera, output"),
     ],
 )
 def test_a_bad_file_is_named(config: Path, text: str, says: str):
@@ -178,6 +180,42 @@ def test_a_bad_environment_is_named(environment: MutableMapping[str, str], name:
     environment[name] = value
     with pytest.raises(ConfigError, match=name.removeprefix("FRRCAM_").replace("__", r"\.").lower()):
         load_settings()
+
+
+def test_of_two_places_the_one_that_decides_is_named(config: Path, environment: MutableMapping[str, str]):
+    config.write_text("[restore]\nstrength = 7\n")
+    with pytest.raises(ConfigError, match=r"restore\.strength = 7 in .*config\.toml: .*less than or equal to 1"):
+        load_settings()
+    environment["FRRCAM_RESTORE__STRENGTH"] = "8"
+    with pytest.raises(ConfigError, match=r"strength = '8' in the environment \(FRRCAM_RESTORE__STRENGTH\): "):
+        load_settings()
+    with pytest.raises(ConfigError, match=r"strength = 9: "):
+        load_settings({"restore": {"strength": 9}})
+
+
+def test_a_variable_that_is_empty_says_nothing(environment: MutableMapping[str, str]):
+    environment["FRRCAM_RESTORE__STRENGTH"] = environment["FRRCAM_CAMERA__DEVICE"] = ""
+    assert load_settings() == Settings()
+
+
+def test_devices_may_be_numbers_as_they_are_typed(config: Path):
+    config.write_text("[camera]\ndevice = 0\n[output]\noutput = 40\n")
+    settings = load_settings()
+    assert (settings.camera.device, settings.output.output) == ("0", "40")
+
+
+def test_the_mark_and_line_ends_of_a_windows_editor_are_no_fault(config: Path):
+    config.write_bytes(b"\xef\xbb\xbf[restore]\r\nstrength = 0.5\r\n")
+    assert load_settings().restore.strength == 0.5
+
+
+def test_a_folder_of_that_name_is_named(config: Path):
+    config.mkdir()
+    try:
+        with pytest.raises(ConfigError, match=r"config\.toml is no file"):
+            load_settings()
+    finally:
+        config.rmdir()
 
 
 def test_settings_do_not_change_once_read():

@@ -161,8 +161,16 @@ def test_a_rate_that_a_clip_does_not_have_is_said_and_its_own_counts() -> None:
     world, said = World(), list[str]()
     settings = load_settings({"camera": {"source": "x.mp4", "fps": 30.0}})
     start(settings, StartOptions(1), said.append, world.openers)
-    assert said[0] == "fake gives 200 pictures a second, not the 30 asked for"
+    assert "fake gives 200 pictures a second, not the 30 asked for" in said
     assert world.rates == [200.0]
+
+
+def test_nothing_is_said_beside_the_error_of_an_output_that_is_not_there() -> None:
+    said = list[str]()
+    settings = load_settings({"camera": {"device": "fake", "fps": 30.0}, "output": {"output": "/dev/video9"}})
+    with pytest.raises(SinkNotFound):
+        start(settings, StartOptions(1), said.append, World(virtual_camera=False).openers)
+    assert said == []
 
 
 @pytest.mark.parametrize("asked", [None, 200.0, 199.8])

@@ -1,20 +1,29 @@
 """What every command prints with, and the one way in which it fails."""
 
+import contextlib
 import json
-import sys
 from typing import NoReturn
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from frrcam.errors import FrrcamError
 
-out, err = Console(), Console(stderr=True, highlight=False, soft_wrap=True)
+
+class _Told(Console):
+    """Where rich ends the process once nobody reads along, from whatever thread prints: a meeting would end with it."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+out, err = Console(), _Told(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
-    """One line to the person, beside whatever goes to standard output."""
-    err.print(f"frrcam: {text}", markup=False)
+    """One line to the person, beside whatever goes to standard output. Where nobody can read it, it is lost."""
+    with contextlib.suppress(OSError):
+        err.print(f"frrcam: {text}", markup=False)
 
 
 def say_error(text: str) -> None:
@@ -28,6 +37,16 @@ def fail(error: FrrcamError) -> NoReturn:
     raise typer.Exit(error.exit_code)
 
 
+def show(*lines: RenderableType) -> None:
+    """What was asked for, to standard output; a line of text stays one, however narrow the terminal."""
+    for line in lines:
+        if isinstance(line, str):
+            out.print(line, markup=False, soft_wrap=True)
+        else:
+            out.print(line)
+
+
 def print_json(value: object) -> None:
     """To standard output, as it is."""
-    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+    out.file.write(json.dumps(value, indent=2, default=str) + "\n")
+    out.file.flush()  # what cannot be written is told while it can be

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from frrcam.commands.console import fail, out, print_json, say
+from frrcam.commands.console import fail, print_json, say, show
 from frrcam.commands.options import (
     Device,
     Fps,
@@ -87,6 +87,4 @@ def status(as_json: Json = False) -> None:
     if as_json:
         print_json(answer.model_dump(mode="json"))
     else:
-        out.print(summary(answer), markup=False)
-        for notice in answer.notices:
-            out.print(f"  {notice.text}", markup=False)
+        show(summary(answer), *(f"  {notice.text}" for notice in answer.notices))

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from frrcam.commands.console import fail, out, print_json, say
+from frrcam.commands.console import fail, print_json, say, show
 from frrcam.commands.options import Json
 from frrcam.errors import FrrcamError
 
@@ -20,8 +20,7 @@ def devices(as_json: Json = False) -> None:
     if as_json:
         print_json(found.as_json(cameras, virtual))
     else:
-        for table in found.as_tables(cameras, virtual):
-            out.print(table)
+        show(*found.as_tables(cameras, virtual))
 
 
 def doctor(as_json: Json = False) -> None:
@@ -32,7 +31,7 @@ def doctor(as_json: Json = False) -> None:
     if as_json:
         print_json([finding.as_json() for finding in findings])
     else:
-        out.print(ward.as_table(findings))
+        show(ward.as_table(findings))
     raise typer.Exit(1 if any(finding.status == "bad" for finding in findings) else 0)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from frrcam.commands.console import err, fail, out, print_json, say
+from frrcam.commands.console import err, fail, print_json, say, show
 from frrcam.commands.options import Json
 from frrcam.errors import FrrcamError
 
@@ -26,7 +26,7 @@ def models(context: typer.Context, as_json: Json = False) -> None:
     if as_json:
         print_json(known.as_json(entries))
     else:
-        out.print(known.table(entries))
+        show(known.table(entries))
 
 
 @app.command()
@@ -37,8 +37,12 @@ def fetch(
 ) -> None:
     """Get InsightFace's detector, after showing its licence. frrcam does not need it.
 
-    frrcam models fetch buffalo_sc
-    FRRCAM_FACES__DETECTOR=buffalo_sc frrcam start
+    To find faces with it:
+
+        frrcam models fetch buffalo_sc
+        FRRCAM_FACES__DETECTOR=buffalo_sc frrcam start
+
+    Only this command ever downloads anything.
     """
     from frrcam.restore import download
 

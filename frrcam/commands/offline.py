@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from frrcam.commands.console import fail, out, print_json, say
+from frrcam.commands.console import fail, print_json, say, show
 from frrcam.commands.options import (
     Json,
     MaxFaces,
@@ -34,9 +34,13 @@ def bench(
 ) -> None:
     """Measure the live pipeline on this machine: milliseconds per stage and per frame, rate, load.
 
-    frrcam bench
-    frrcam bench --source clip.mp4 --seconds 20 --plot frames.png
-    frrcam bench --json | jq .frame_ms.p95
+    Without arguments: ten seconds of the demo.
+
+        frrcam bench
+        frrcam bench --source clip.mp4 --seconds 20 --plot frames.png
+        frrcam bench --json | jq .frame_ms.p95
+
+    Nothing is published.
     """
     import time
 
@@ -64,8 +68,7 @@ def bench(
         if as_json:
             print_json(report.as_json())
         else:
-            for table in benchmark.as_tables(report):
-                out.print(table)
+            show(*benchmark.as_tables(report))
         if plot:  # after the figures, which a full disk is not to cost
             benchmark.plot(report, daemon, plot)
             say(f"frame times drawn in {plot}")
@@ -86,11 +89,13 @@ def enhance(
 ) -> None:
     """Enhance pictures and clips offline, every face of every frame with the best network.
 
+    A clip keeps its frame count, size, rate, rotation and sound.
+
         frrcam enhance me.jpg better.jpg
         frrcam enhance call.mp4 better.mp4 --compare
         frrcam enhance holiday/ better/
 
-    A clip keeps its frame count, size, rate, rotation and sound. Nothing appears under OUT before it is complete.
+    Nothing appears under OUT before it is complete.
     """
     from frrcam.enhance import EnhanceOptions
     from frrcam.enhance import enhance as run

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from frrcam.commands.console import fail, out, print_json, say
+from frrcam.commands.console import fail, print_json, say, show
 from frrcam.commands.options import Json
 from frrcam.errors import FrrcamError
 
@@ -53,9 +53,7 @@ def service_status(as_json: Json = False) -> None:
     if as_json:
         print_json(answer.as_json())
     else:
-        out.print(str(answer), markup=False)
-        if answer.daemon:
-            out.print(summary(answer.daemon), markup=False)
+        show(str(answer), *([summary(answer.daemon)] if answer.daemon else []))
     raise typer.Exit(0 if answer.active else 1)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import platformdirs
 import psutil
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from frrcam.control.status import Status
 from frrcam.errors import ControlError
@@ -23,10 +23,10 @@ class Daemon(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    url: str
+    url: str = Field(pattern=r"^http://127\.0\.0\.1:\d+/")
     """The page, with its token: whoever knows it sees the camera."""
     token: str
-    pid: int
+    pid: int = Field(gt=0, lt=2**31)
 
 
 def control_path() -> Path:

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from frrcam.control import discovery
 from frrcam.control.encoder import VIEWS, Encoder
@@ -60,6 +61,15 @@ HEADERS = {
 BOUNDARY = "frrcam-picture"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def _our_fault(record: logging.LogRecord) -> bool:
+    """What does not speak HTTP, a port scan or a program gone astray, gets 400 and is not worth a word of ours."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+http_log = log.getChild("http")
+http_log.addFilter(_our_fault)
 
 
 class ControlServer(Closing):
@@ -138,7 +148,12 @@ class ControlServer(Closing):
         stop = asyncio.Event()
         self._stopping = asyncio.get_running_loop(), stop
         runner = web.AppRunner(
-            self._app(), access_log=None, handle_signals=False, shutdown_timeout=0.1, handler_cancellation=True
+            self._app(),
+            access_log=None,
+            logger=http_log,
+            handle_signals=False,
+            shutdown_timeout=0.1,
+            handler_cancellation=True,
         )
         await runner.setup()
         try:
@@ -157,11 +172,12 @@ class ControlServer(Closing):
     def _app(self) -> web.Application:
         app = web.Application(middlewares=[self._guard], client_max_size=64 * 1024)
         base = "/{token}/"
+        app.router.add_get("/{token}", self._with_slash)
         app.router.add_get(base + "{name:(app\\.js|style\\.css)?}", self._page)
-        app.router.add_get(base + f"stream/{{view:{'|'.join(VIEWS)}}}.mjpg", self._stream)
+        app.router.add_get(base + f"stream/{{view:{'|'.join(VIEWS)}}}.mjpg", self._stream, allow_head=False)
         app.router.add_get(base + "snapshot.jpg", self._snapshot)
         app.router.add_get(base + "status", self._get_status)
-        app.router.add_get(base + "events", self._events)
+        app.router.add_get(base + "events", self._events, allow_head=False)
         app.router.add_get(base + "settings", self._get_settings)
         app.router.add_post(base + "settings", self._post_settings)
         app.router.add_get(base + "metrics", self._metrics)
@@ -176,7 +192,7 @@ class ControlServer(Closing):
         origin = request.headers.get("Origin")
         if request.method != "GET" and origin not in (None, *(f"http://{name}" for name in names)):
             return _refusal(403, "only the page itself may change settings")
-        token = request.match_info.get("token", "")
+        token = request.path.removeprefix("/").partition("/")[0]
         if not secrets.compare_digest(token.encode(), self._token.encode()):
             return _refusal(403, "wrong address: take the one that frrcam printed when it started")
         try:
@@ -186,6 +202,10 @@ class ControlServer(Closing):
         if not response.prepared:
             response.headers.update(HEADERS)
         return response
+
+    async def _with_slash(self, request: web.Request) -> web.StreamResponse:
+        """Terminals that make a link of the address may leave its end out."""
+        return web.Response(status=307, headers={"Location": f"/{self._token}/"})
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
         name, content_type = PAGE[request.match_info["name"]]
@@ -203,8 +223,8 @@ class ControlServer(Closing):
 
     async def _post_settings(self, request: web.Request) -> web.StreamResponse:
         try:
-            changes = json.loads(await request.text())
-        except ValueError as error:
+            changes = json.loads(await request.read())
+        except (ValueError, RecursionError) as error:
             return _refusal(400, f"not JSON: {error}")
         if not isinstance(changes, dict):
             return _refusal(400, 'not an object of settings; e.g. {"strength": 0.5}')

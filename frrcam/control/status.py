@@ -40,7 +40,7 @@ class Status(Part):
     late_share: float = Field(0.0, description="share of frames that took longer than the budget")
     notices: list[NoticeLine] = Field(default_factory=list, description="what was said, oldest first")
     started: float = Field(0.0, description="seconds since the epoch")
-    version: str = Field(default_factory=lambda: _version())
+    version: str = Field(default_factory=lambda: version())
 
 
 def prometheus(status: Status) -> str:
@@ -74,7 +74,8 @@ def prometheus(status: Status) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _version() -> str:
+def version() -> str:
+    """Of the frrcam that runs."""
     try:
         return metadata.version("frrcam")
     except metadata.PackageNotFoundError:

@@ -45,6 +45,8 @@ def as_table(findings: Sequence[Finding]) -> Table:
     """For people; each remedy stands under what it mends."""
     marks = {"ok": "[green]ok[/]", "info": "[dim]info[/]", "warn": "[yellow]warn[/]", "bad": "[red]bad[/]"}
     table = Table(show_header=False, box=None)
+    for _ in range(3):
+        table.add_column(overflow="fold")  # of a command, no letter may go
     for finding in findings:
         mend = f"\n[bold]→ {escape(finding.remedy)}[/]" if finding.remedy else ""
         table.add_row(marks[finding.status], escape(finding.title), escape(finding.detail) + mend)

@@ -38,9 +38,9 @@ def plan_jobs(source: Path, target: str | Path, *, recursive: bool = False) -> l
     Raises UsageError (input and output are the same, or do not go together), SourceError (nothing there, nothing to
     enhance), SinkError (no folder to write to).
     """
-    into_folder = str(target).endswith(("/", os.sep)) or Path(target).is_dir()
+    into_folder = str(target).endswith(("/", os.sep)) or os.path.isdir(target)
     target = Path(target)
-    if source.is_dir():
+    if os.path.isdir(source):
         _check_folders(source, target)
         files = _media_in(source, recursive, target)
         names = _output_names([file.relative_to(source) for file in files])
@@ -101,15 +101,15 @@ def _output_names(names: Sequence[Path]) -> list[Path]:
 
 
 def _check_folders(source: Path, target: Path) -> None:
-    if not target.is_dir() and (target.exists() or target.suffix.lower() in PICTURES | CLIPS):
+    if not os.path.isdir(target) and (os.path.exists(target) or target.suffix.lower() in PICTURES | CLIPS):
         raise UsageError(f"{source} is a folder and {target} names a file; name a folder to write to")
-    if target.exists() and target.samefile(source):
+    if os.path.exists(target) and target.samefile(source):
         raise UsageError(f"{target} is the input folder itself; name another one, the originals are never overwritten")
     _check_parent(target)
 
 
 def _check_pair(source: Path, target: Path) -> None:
-    if target.exists() and target.samefile(source):
+    if os.path.exists(target) and target.samefile(source):
         raise UsageError(f"{target} is the input itself; name another file, the original is never overwritten")
     kind, endings = ("picture", WRITABLE) if is_picture(source) else ("clip", frozenset(MUXERS))
     if target.suffix.lower() not in endings:
@@ -126,5 +126,5 @@ def _check_readable(source: Path) -> None:
 
 
 def _check_parent(target: Path) -> None:
-    if not target.parent.is_dir():
+    if not os.path.isdir(target.parent):
         raise no_folder(target)

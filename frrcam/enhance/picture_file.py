@@ -71,7 +71,8 @@ def write_picture(path: Path, image: Image, extras: Extras = NOTHING) -> None:
         part.write_bytes(data)
         os.replace(part, path)
     except BaseException as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise write_error(path, error) from error
         raise

@@ -1,5 +1,6 @@
 """Where pictures go to: the virtual camera, PipeWire, a video file, the preview."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -57,7 +58,7 @@ def open_sink(
             return virtual_camera(width, height, fps, f"/dev/video{int(output)}", label)
         if output.startswith("/dev/"):
             return virtual_camera(width, height, fps, output, label)
-    path = Path(output).expanduser()
+    path = Path(os.path.expanduser(output))  # Path.expanduser raises for a ~name that there is not
     if path.suffix.lower() in MUXERS:
         return VideoSink(path, width, height, fps, preset="ultrafast")  # it shares the frame's time with the networks
     names = ", ".join((*choices(platform), "preview", *(f"FILE{ending}" for ending in MUXERS)))

@@ -1,6 +1,7 @@
-"""What is said when a file cannot be written."""
+"""Whether a file can be written, and what is said when it cannot."""
 
 import errno
+import os
 from pathlib import Path
 
 from frrcam.errors import SinkError, SinkForbidden, SinkNotFound, SinkUnusable
@@ -24,3 +25,17 @@ def write_error(path: Path, error: Exception) -> SinkError:
     if number in _NO_RIGHT:
         return SinkForbidden(f"{path}: no permission to write there ({reason}); pick another folder")
     return SinkUnusable(f"{path}: cannot be written: {reason}")
+
+
+def check_target(path: Path) -> None:
+    """Raises what writing a file there would: a long run is not to find that out at its end."""
+    folder = path.absolute().parent
+    try:
+        if path.is_dir():
+            raise SinkUnusable(f"{path}: is a folder, not a file; name another one")
+        if not folder.is_dir():
+            raise no_folder(path)
+    except OSError as error:
+        raise write_error(path, error) from error
+    if not os.access(folder, os.W_OK):
+        raise SinkForbidden(f"{path}: no permission to write there; pick another folder")

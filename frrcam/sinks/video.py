@@ -230,12 +230,12 @@ def _muxer_of(path: Path) -> str:
 
 def _make_part(path: Path) -> Path:
     """Creates NAME.part, which shows at once whether the folder is there and may be written to."""
-    if path.is_dir():
-        raise SinkUnusable(f"{path} is a folder; name a file in it")
-    if not path.parent.is_dir():
-        raise no_folder(path)
     part = path.with_name(path.name + ".part")
     try:
+        if path.is_dir():
+            raise SinkUnusable(f"{path} is a folder; name a file in it")
+        if not path.parent.is_dir():
+            raise no_folder(path)
         part.open("wb").close()
     except OSError as error:
         raise write_error(path, error) from error

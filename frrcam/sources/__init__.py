@@ -1,5 +1,6 @@
 """Where pictures come from: a camera, a clip, a picture, or the demonstration."""
 
+import os
 from pathlib import Path
 
 from frrcam.errors import UsageError
@@ -33,7 +34,7 @@ def open_source(
         raise UsageError(f"the camera {device} and the source {source}: name one of them")
     if source == "demo":
         return DemoSource(size or (1280, 720), fps or 30.0)
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))  # Path.expanduser raises for a ~name that there is not
     if is_picture(path):
         return PictureSource(path, fps or 30.0)
     return VideoSource(path, loop=loop)

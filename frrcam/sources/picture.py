@@ -1,5 +1,6 @@
 """A still picture: read with care, or held up as if it were a camera that sees nothing move."""
 
+import os
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,7 @@ SUFFIXES = frozenset({".bmp", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff",
 def is_picture(path: Path) -> bool:
     """True if the name says picture, or else the first bytes do (GIFs are clips)."""
     suffix = path.suffix.lower()
-    return suffix in SUFFIXES or (suffix != ".gif" and path.is_file() and cv2.haveImageReader(str(path)))
+    return suffix in SUFFIXES or (suffix != ".gif" and os.path.isfile(path) and cv2.haveImageReader(str(path)))
 
 
 def read_picture(path: str | Path) -> Image:

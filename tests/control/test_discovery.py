@@ -57,7 +57,11 @@ def test_no_daemon(path: Path) -> None:
         ask_status(path)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"url": "http://127.0.0.1:1/"}'])
+HUGE_PID = '{"url": "http://127.0.0.1:1/x/", "token": "x", "pid": 99999999999999999999}'
+ELSEWHERE = [f'{{"url": "{url}", "token": "x", "pid": 1}}' for url in ("nonsense", "file:///etc/passwd#")]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"url": "http://127.0.0.1:1/"}', HUGE_PID, *ELSEWHERE])
 def test_a_file_that_makes_no_sense_is_no_daemon(path: Path, text: str) -> None:
     path.parent.mkdir()
     path.write_text(text)

@@ -162,6 +162,44 @@ def test_unknown_paths_and_views(bench: Bench) -> None:
     assert "before, after, split" in text
 
 
+def test_the_address_works_without_its_last_letter(bench: Bench) -> None:
+    async def task(session: aiohttp.ClientSession) -> tuple[int, str]:
+        async with session.get(bench.url.rstrip("/")) as response:
+            return response.status, str(response.url)
+
+    assert bench.run(task) == (200, bench.url)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "status"), ("DELETE", "settings"), ("HEAD", "events"), ("HEAD", "stream/after.mjpg")]
+)
+def test_a_method_that_is_not_for_that_address(bench: Bench, method: str, path: str) -> None:
+    async def task(session: aiohttp.ClientSession) -> int:
+        async with session.request(method, bench.url + path) as response:
+            return response.status
+
+    assert bench.run(task) in (404, 405)
+
+
+@pytest.mark.parametrize(
+    "request_text",
+    [
+        "GET / HTTP/1.1\r\n\r\n",
+        "no HTTP at all\r\n\r\n",
+        f"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: {'a' * 20_000}\r\n\r\n",
+    ],
+    ids=["no host", "no HTTP", "a huge header"],
+)
+def test_what_speaks_no_http_is_refused_without_a_word_in_the_journal(
+    bench: Bench, request_text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_connection(("127.0.0.1", int(bench.url.split(":")[2].split("/")[0])), 10) as connection:
+        connection.sendall(request_text.encode())
+        assert b" 400 " in connection.recv(4096).split(b"\r\n")[0]
+    assert bench.get("status")[0] == 200
+    assert not caplog.records
+
+
 def test_a_taken_port(bench: Bench) -> None:
     port = int(bench.url.split(":")[2].split("/")[0])
     with pytest.raises(ControlError, match=f"port {port} on 127.0.0.1 cannot be had"):
@@ -206,6 +244,14 @@ def test_another_page_cannot_post(bench: Bench, origin: str) -> None:
 
 def test_the_page_itself_can(bench: Bench) -> None:
     assert bench.post("{}", Origin="/".join(bench.url.split("/")[:3]))[0] == 200
+
+
+def test_whatever_is_posted_is_no_fault_of_ours(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    assert bench.post('{"strength": 0.5}', **{"Content-Type": "application/json; charset=klingon"})[0] == 200
+    status, answer = bench.post("[" * 50_000)
+    assert status == 400
+    assert "not JSON" in answer["error"]
+    assert not caplog.records
 
 
 def test_a_huge_body_is_refused(bench: Bench) -> None:
