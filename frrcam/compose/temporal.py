@@ -46,7 +46,9 @@ _LEAST_NOISE, _MOST_NOISE = 0.6, 4.0
 _NOISE_RISES, _NOISE_FALLS = 4.0, 0.2
 """Time constants in seconds: quick motion of everything must not pass for noise."""
 _COLOUR_STEP = 15.0, 40.0
-"""A change of overall colour in levels that begins to be believed at once, and one that is wholly."""
+"""A change of overall colour in levels that begins to be believed at once, and one that is wholly …"""
+_LIGHT_STEP = 0.1, 0.3
+"""… if the light on the crop has changed as well, by these shares of it: else it is but the network's whim."""
 _CUT = 0.2
 """Correlation between crop and memory below which it is another face or another picture: begin anew."""
 
@@ -72,6 +74,7 @@ class FaceMemory:
         self._face, self._fresh, self._mask = _blank(0, 0, 3), _blank(0, 0, 3), _blank(0, 0)
         self._seen: Image = np.zeros((0, 0, 3), np.uint8)
         self._shading: Change | None = None
+        self._light = np.zeros(3)
         self._crop, self._moved = _blank(_SMALL, _SMALL), _blank(_SMALL, _SMALL)
 
     def update(
@@ -93,9 +96,9 @@ class FaceMemory:
         np.add(crop, change, out=self._fresh)
         moving = self._motion(small, dt)
         if moving is None:
-            self._begin(small, mask, effect)
+            self._begin(crop, small, mask, effect)
         else:
-            self._average(small, mask, effect, moving, dt)
+            self._average(crop, small, mask, effect, moving, self._stale + dt)
         self._seen, self._shading, self._stale = crop, None, 0.0
         np.subtract(self._face, crop, out=self._fresh)
         return Remembered(self._fresh, self._mask, self._effect)
@@ -111,11 +114,12 @@ class FaceMemory:
         self._fresh = _blank(size, size, 3)
         self._shading, self._size = None, size
 
-    def _begin(self, small: Plane, mask: Mask, effect: float) -> None:
+    def _begin(self, crop: Image, small: Plane, mask: Mask, effect: float) -> None:
         np.copyto(self._face, self._fresh)
         np.copyto(self._mask, mask)
         np.copyto(self._crop, small)
         self._moved.fill(1.0)
+        self._light = _mean_colour(crop, mask, self._moved)
         self._effect, self._empty = effect, False
 
     def _motion(self, small: Plane, dt: float) -> Plane | None:
@@ -145,7 +149,7 @@ class FaceMemory:
         self._noise += (now - self._noise) * _gain(dt, _NOISE_RISES if now > self._noise else _NOISE_FALLS)
         self._noise = min(max(self._noise, _LEAST_NOISE), _MOST_NOISE)
 
-    def _average(self, small: Plane, mask: Mask, effect: float, moving: Plane, dt: float) -> None:
+    def _average(self, crop: Image, small: Plane, mask: Mask, effect: float, moving: Plane, dt: float) -> None:
         np.maximum(moving, self._moved * np.float32(_FADING), out=moving)
         self._moved = moving
         still = _gain(dt, STILL_SECONDS)
@@ -153,10 +157,11 @@ class FaceMemory:
         self._crop += weight * (small - self._crop)
 
         innovation = np.subtract(self._fresh, self._face, out=self._fresh)
-        colour = self._colour_shift(innovation, mask, moving)
-        size = float(np.abs(colour).max())
-        believed = _smoothstep((size - _COLOUR_STEP[0]) / (_COLOUR_STEP[1] - _COLOUR_STEP[0]))
+        colour, light = _mean_colour(innovation, mask, moving), _mean_colour(crop, mask, moving)
+        step = float(np.abs(light - self._light).max() / max(light.max(), self._light.max(), 1.0))
+        believed = min(_smoothstep(float(np.abs(colour).max()), _COLOUR_STEP), _smoothstep(step, _LIGHT_STEP))
         slow = max(_gain(dt, COLOUR_SECONDS), believed)
+        self._light += slow * (light - self._light)
         weight = np.asarray(cv2.resize(weight, (self._size, self._size)), np.float32)
         cv2.subtract(innovation, np.append(colour, 0.0), innovation)
         cv2.multiply(innovation, cv2.merge([weight] * 3), innovation)
@@ -164,15 +169,6 @@ class FaceMemory:
         self._face += innovation
         self._mask += weight * (mask - self._mask)
         self._effect += (effect - self._effect) * _gain(dt, EFFECT_SECONDS)
-
-    @staticmethod
-    def _colour_shift(innovation: Change, mask: Mask, moving: Plane) -> NDArray[np.float64]:
-        """Mean innovation (B,G,R) over the face where it is still: a moving mouth is no change of light."""
-        picks = (np.arange(_SMALL) * mask.shape[0]) // _SMALL
-        weights = mask[np.ix_(picks, picks)] * (1.02 - moving)
-        total = float(weights.sum())
-        sampled = innovation[np.ix_(picks, picks)]
-        return np.tensordot(weights, sampled, axes=2).astype(np.float64) / max(total, 1e-3)
 
     def _reuse(self, crop: Image, small: Plane, dt: float) -> Remembered | None:
         """The remembered face once more; where it has moved since, only its shading: its detail is elsewhere now."""
@@ -201,6 +197,16 @@ def _low_pass(crop: Image) -> Plane:
     return np.asarray(cv2.resize(grey, (_SMALL, _SMALL), interpolation=cv2.INTER_AREA), np.float32)
 
 
+def _mean_colour(picture: Image | Change, mask: Mask, moving: Plane) -> NDArray[np.float64]:
+    """The mean (B,G,R) over the face where it is still: a moving mouth is no change of light."""
+    sampled, within = (
+        np.asarray(cv2.resize(part, moving.shape, interpolation=cv2.INTER_NEAREST), np.float32)
+        for part in (picture, mask)
+    )
+    weights = (within * (1.02 - moving)).ravel()
+    return np.asarray(weights @ sampled.reshape(-1, 3) / max(float(weights.sum()), 1e-3), np.float64)
+
+
 def _resampled(array: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     method = cv2.INTER_AREA if size < array.shape[0] else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(array, (size, size), interpolation=method), np.float32)
@@ -211,6 +217,6 @@ def _gain(dt: float, seconds: float) -> float:
     return float(-np.expm1(-dt / seconds))
 
 
-def _smoothstep(t: float) -> float:
-    t = min(max(t, 0.0), 1.0)
+def _smoothstep(value: float, steps: tuple[float, float]) -> float:
+    t = min(max((value - steps[0]) / (steps[1] - steps[0]), 0.0), 1.0)
     return t * t * (3.0 - 2.0 * t)

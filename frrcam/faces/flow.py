@@ -31,6 +31,9 @@ _ROUND_TRIP = 0.6
 error", ICPR 2010)."""
 _OUTLIER = 0.7
 """Patch pixels from the fitted motion at which a point's word counts for a quarter."""
+_LEAST_TEXTURE = 1e-5
+"""Least eigenvalue of the gradients around a point. It falls with the square of the contrast, so that of a dark room's
+faces is tiny: what is refused here is a surface without any; points that err are found out by the way back."""
 _LEAST_SHARE = 0.35
 """Share of the points that must agree on one motion."""
 
@@ -167,7 +170,7 @@ def _lucas_kanade(before: Grey, after: Grey, start: Positions, guess: Positions)
         maxLevel=_LEVELS,
         criteria=(cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 12, 0.01),
         flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
-        minEigThreshold=1e-3,
+        minEigThreshold=_LEAST_TEXTURE,
     )
     return np.ascontiguousarray(points, np.float32).view(np.complex64).ravel().astype(np.complex128), status.ravel() > 0
 

@@ -144,16 +144,16 @@ class FollowedFace:
     @property
     def doubtful(self) -> bool:
         """Whether the next detection decides about this face."""
-        return not self.shown or not self._flows or self._refused
+        return not self.shown or not self._flows or self._refused or self.confidence < 1.0
 
     def _trend(self) -> float:
         """Confidence gained or lost per second."""
         if self.detected:
             return 1 / _RECOVERY
-        if not self._flows:
-            return -1 / _LOST
-        if not self._doubt:
-            return 1 / _RECOVERY
+        if not self._flows:  # quick motion or noise may cost a picture or two, the face itself shows if it is there
+            return 0.0 if self._alike and not self._doubt else -1 / _LOST
+        if not self._doubt:  # after a loss, flow may have taken hold of what stands where the face was
+            return 1 / _RECOVERY if self.confidence < 1.0 and self._alike else 0.0
         if not self._alike:
             return -1 / _STRANGE
         # a face seen for a moment only is not given the benefit of a long doubt

@@ -114,6 +114,34 @@ def test_a_real_change_of_light_comes_through() -> None:
     assert np.abs((shown - darker)[scene.mask > 0].mean()) < 2.0
 
 
+def test_light_that_is_switched_is_followed_at_once_and_a_whim_is_not() -> None:
+    """The same step of the restored face, with and without one of the light that the camera sees."""
+    scene, switched, whim = Scene(shift=0.0), FaceMemory(), FaceMemory()
+    for _ in range(20):
+        scene.show(switched)
+        before = scene.show(whim)[scene.mask > 0].mean()
+    darker = scene.clean * 0.6
+    assert abs(scene.show(switched, darker)[scene.mask > 0].mean() - darker[scene.mask > 0].mean()) < 10.0
+    crop, _ = scene.look()
+    remembered = whim.update(crop, darker - crop, scene.mask, 1.0, DT)
+    assert remembered is not None
+    assert abs((crop + remembered.change)[scene.mask > 0].mean() - before) < 6.0
+
+
+def test_the_time_of_reused_pictures_counts() -> None:
+    """A network that runs on each sixth picture only must not take six times as long to follow the light."""
+    scene, memory = Scene(noise=0.0, waver=0.0, shift=0.0), FaceMemory()
+    scene.show(memory)
+    brighter = scene.clean + 12.0
+    for _ in range(4):
+        crop, change = scene.look(brighter)
+        for _ in range(5):
+            memory.update(crop, None, None, None, DT)
+        remembered = memory.update(crop, change, scene.mask, 1.0, DT)
+    assert remembered is not None
+    assert abs((crop + remembered.change - brighter)[scene.mask > 0].mean()) < 12.0 * np.exp(-0.8 / 0.4) + 1.0
+
+
 def test_a_cut_begins_anew_at_once() -> None:
     scene, memory = Scene(), FaceMemory()
     for _ in range(20):

@@ -55,6 +55,18 @@ def test_exposure_is_not_motion(gain: float) -> None:
     assert np.abs(found(box_of(one)) - box_of(one)).max() < 0.3
 
 
+def test_a_face_in_a_dark_room_is_followed() -> None:
+    """At a tenth of the light a face has a hundredth of the gradients' energy, and noise beside."""
+    random = np.random.default_rng(4)
+    one, two = Pose(320, 180, 150), Pose(324, 182, 150)
+    dark, later = ((picture(WALL, pose) * 0.1 + random.normal(0, 1.5, (360, 640, 3))) for pose in (one, two))
+    before = Patch.around(dark.clip(0, 255).astype(np.uint8), 320 + 180j, 150)
+    assert before is not None
+    found = motion(before, before.again(later.clip(0, 255).astype(np.uint8), 0j), box_of(one), 0j)
+    assert found is not None
+    assert np.abs(found(box_of(one)) - box_of(two)).max() < 1.0
+
+
 def test_another_scene_is_no_motion() -> None:
     one = Pose(320, 180, 150)
     before = Patch.around(picture(WALL, one), 320 + 180j, 150)

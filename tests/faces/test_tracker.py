@@ -162,6 +162,40 @@ def test_a_face_that_vanishes_is_gone_at_once() -> None:
     assert not tracks[6]
 
 
+def test_a_face_that_flow_loses_keeps_its_effect_while_it_looks_like_itself() -> None:
+    """The camera hunts for focus: from sharp to blurred and back no motion is found, and the face is plainly there."""
+    pose = Pose(320, 180, 150)
+    sharp = picture(WALL, pose)
+    hunting = [np.asarray(cv2.blur(sharp, (21, 21)), np.uint8), sharp]
+    tracker = Tracker()
+    run(tracker, [(sharp, [pose.detection()])] * 20)
+    tracks = run(tracker, [(hunting[i % 2], None) for i in range(8)], start=20 * DT)
+    assert tracker.urgent, "flow fails: else this would test nothing"
+    assert [found[0].confidence for found in tracks] == [1.0] * 8
+    refused = run(tracker, [(hunting[i % 2], [] if i == 0 else None) for i in range(6)], start=28 * DT)
+    assert not refused[-1], "unless the detector says no"
+
+
+def test_flow_that_takes_hold_of_the_wall_restores_no_confidence() -> None:
+    pose = Pose(320, 180, 150)
+    tracker = Tracker()
+    run(tracker, [(picture(WALL, pose), [pose.detection()])] * 20)
+    tracks = run(tracker, [(WALL, None)] * 4, start=20 * DT)
+    assert all(one.confidence < 0.8 for found in tracks for one in found)
+    assert tracker.urgent
+
+
+def test_light_of_another_colour_is_no_cut() -> None:
+    """A screen beside the camera turns from blue to red, and the camera, which must focus anew, blurs for a moment."""
+    pose = Pose(320, 180, 150)
+    grey = cv2.cvtColor(picture(wall(), pose), cv2.COLOR_BGR2GRAY)[..., None]
+    blue, red = ((grey * np.array(light)).astype(np.uint8) for light in ((1.0, 0.3, 0.1), (0.1, 0.3, 1.0)))
+    tracker = Tracker()
+    run(tracker, [(blue, [pose.detection()])] * 10)
+    tracks = run(tracker, [(np.asarray(cv2.blur(red, (21, 21)), np.uint8), None), (red, None)], start=10 * DT)
+    assert [[(one.id, one.confidence) for one in found] for found in tracks] == [[(1, 1.0)]] * 2
+
+
 def test_a_cut_waits_for_the_detector() -> None:
     pose, other = Pose(320, 180, 150), Pose(200, 170, 180)
     tracker = Tracker()
