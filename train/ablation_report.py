@@ -98,7 +98,8 @@ def page(results: dict[str, Result], command: str) -> str:
   the paper's weights, the base the short training's (`losses.Weights`). LPIPS, which the perceptual loss serves, is not
   measured. "no classifier" trains none and joins no view to the encoder's features; the light network stays. The base
   trains the light network and the detail's gates along with all else, the shipped weights had them trained alone first.
-- Stem 1 is the paper's layout and has convolutions of 64 channels that the others have not (`model.LAYOUTS`).
+- Stem 1 is the paper's layout: it has convolutions of 64 channels that the others have not (`model.LAYOUTS`), and no
+  detail branch, which a stem makes necessary.
 - **Measured** on {faces} held-out faces, each distorted by Eq. 2 at the variant's own size, without the gate. A gain is
   what the network adds to its input's score. In brackets: the 95 % interval of the mean gain's difference from the
   group's first variant (1,000 resamplings of the faces).
