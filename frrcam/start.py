@@ -19,7 +19,6 @@ from frrcam.control.discovery import control_path
 from frrcam.control.server import ControlServer
 from frrcam.control.settings import LiveSettings, LiveValue
 from frrcam.control.status import Status
-from frrcam.enhance.picture_file import write_picture
 from frrcam.errors import SinkError, SinkUnusable, SourceError, UsageError
 from frrcam.runtime.consumers import open_consumers
 from frrcam.runtime.daemon import Daemon, EngineLoader
@@ -30,6 +29,7 @@ from frrcam.runtime.notify import open_notifier
 from frrcam.sinks import open_sink
 from frrcam.sinks.base import Sink, SinkFactory
 from frrcam.sinks.files import check_target
+from frrcam.sinks.picture import write_picture
 from frrcam.sinks.preview import PreviewSink
 from frrcam.sources import open_source
 from frrcam.sources.base import Source, SourceFactory

@@ -87,8 +87,8 @@ def contents(state: State, *, compact: bool = False) -> Content:
     Compact: the running mean in float16 in the network's place, and the optimiser in bfloat16, whose range its squares
     need; three eighths of the size, to go on from, though not to the same bits.
     """
-    content: Content = {"shape": shape_of(state.network)}
-    content |= {name: getattr(state, name) for name in ("step", "images", "before")}
+    counts = {"step": state.step, "images": state.images, "before": state.before}
+    content: Content = {"shape": shape_of(state.network), **counts}
     if compact:
         content["average"] = cast(state.average.state_dict(), torch.float16)
         content["optimiser"] = cast(state.optimiser.state_dict(), torch.bfloat16)

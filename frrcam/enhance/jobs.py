@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from frrcam.enhance.picture_file import WRITABLE
 from frrcam.errors import SinkForbidden, SinkUnusable, SourceForbidden, SourceUnusable, UsageError
 from frrcam.sinks.files import no_folder
+from frrcam.sinks.picture import WRITABLE
 from frrcam.sinks.video import MUXERS
 from frrcam.sources.files import check_file
 from frrcam.sources.picture import SUFFIXES as PICTURES
@@ -38,6 +38,7 @@ def plan_jobs(source: Path, target: str | Path, *, recursive: bool = False) -> l
     Raises UsageError (input and output are the same, or do not go together), SourceError (nothing there, nothing to
     enhance), SinkError (no folder to write to).
     """
+    # os.path throughout: for it too long a name is not there, where Path raises
     into_folder = str(target).endswith(("/", os.sep)) or os.path.isdir(target)
     target = Path(target)
     if os.path.isdir(source):

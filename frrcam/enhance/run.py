@@ -17,12 +17,12 @@ from rich.console import Console
 from frrcam.config import Settings
 from frrcam.enhance.jobs import Job, make_folder, plan_jobs
 from frrcam.enhance.networks import Networks, load_networks
-from frrcam.enhance.picture_file import Extras, read_extras, write_picture
 from frrcam.enhance.progress import Bar, Monitor
 from frrcam.errors import SourceUnusable
 from frrcam.frame import Frame, Image
 from frrcam.runtime.budget import GAP_S, Plan
 from frrcam.runtime.pipeline import Outcome, Pipeline
+from frrcam.sinks.picture import Extras, read_extras, write_picture
 from frrcam.sinks.video import VideoSink
 from frrcam.sources.picture import is_picture, read_picture
 from frrcam.sources.video import VideoSource
