@@ -26,6 +26,7 @@ from train import (
     measuring,
     part,
     progress,
+    sheet,
     tone,
 )
 from train.arguments import Given, chosen, options, run
@@ -119,7 +120,9 @@ def masks_command(
     data: Data = DATA,
     runs: Runs = RUNS,
     again: Annotated[bool, typer.Option("--again", help="Train the teacher anew if RUNS/cache has one.")] = False,
-    figures: Annotated[Path, typer.Option(help="JSON file for the teacher's figures.")] = ROOT / "docs" / "masks.json",
+    figures: Annotated[
+        Path | None, typer.Option(help="JSON file to keep the teacher's figures in, as docs/masks.json does.")
+    ] = None,
     threads: Threads = 1,
 ) -> None:
     """Train the mask teacher on faces-seg, measure its dice on held-out faces, and label faces-train with it."""
@@ -135,7 +138,8 @@ def masks_command(
     teacher, images = checkpoint.load_network(saved)
     scores = masks.dice_scores(teacher, segmented)
     say(f"dice on {scores.faces} held-out faces: {scores.dice:.4f} ({scores.low:.4f} to {scores.high:.4f})")
-    figures.write_text(json.dumps({"images": images, **asdict(scores)}, indent=1) + "\n")
+    if figures is not None:
+        figures.write_text(json.dumps({"images": images, **asdict(scores)}, indent=1) + "\n")
     if not labels.exists():
         masks.label(teacher, load_faces(data, runs / "cache", 192), labels)
 
@@ -194,7 +198,8 @@ def ablate_command(
     command = f"python -m train ablate --images {images} --held-out {held_out} --threads {threads}"
     (out / "ablations.md").write_text(ablation_report.page(results, command))
     ablation_report.draw(results, out / "ablations.png")
-    say(f"wrote {out / 'ablations.md'} and ablations.png")
+    sheet.write(out / "trade.png", ablate.trade_sheet(runs / "ablations", faces[192]))
+    say(f"wrote {out / 'ablations.md'}, ablations.png and trade.png")
 
 
 app.add_typer(measuring.app)

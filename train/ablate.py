@@ -13,10 +13,12 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 
-from train import checkpoint, files, fit, losses, metrics, progress
+from train import checkpoint, files, fit, losses, metrics, progress, sheet
 from train.architecture import cost
 from train.data import Faces
+from train.folders import CHECKPOINTS
 from train.model import FRRNet
 from train.settings import Phase, Settings
 from train.validation import held_out_pairs
@@ -25,8 +27,13 @@ OURS = losses.Weights()
 SHIPPED = losses.Weights(perceptual=0.04, identity=0.25, ssim=0.2)
 """What the shipped weights were trained by in the end."""
 Result = dict[str, Any]
-"""variant, images, input_psnr, psnr, input_ssim and ssim per held-out face, f1, parameters (millions), gmac."""
+"""variant, images, f1, parameters (millions), gmac; psnr, ssim, sharpness and identity per held-out face, and each with
+`input_` before it."""
 
+BEGIN = "frrnet-16-2-4-160.pt"
+"""Where the trainings begin that show what sharpness costs."""
+STYLE = 0.4
+"""It gives this loss about the perceptual one's share; the paper's 4e-5 is for the features of another network."""
 SMALL = 96
 """Side in pixels where the size is not what is looked at."""
 SIZES = (224, 336, 448)
@@ -36,7 +43,10 @@ SIZE_SHARE = 8
 
 @dataclass(frozen=True)
 class Variant:
-    """One training. held: a part of the network that is left where it does nothing (`hold`), if any."""
+    """One training. held: a part of the network that is left where it does nothing (`hold`), if any.
+
+    begin: the checkpoint among train/checkpoints/ that it begins from, if any.
+    """
 
     width: int = 16
     depth: int = 2
@@ -46,10 +56,11 @@ class Variant:
     seed: int = 1
     weights: losses.Weights = OURS
     held: str = ""
+    begin: str = ""
 
     def images(self, images: int) -> int:
         """How many it sees where the others see `images`: whole batches."""
-        own = images // SIZE_SHARE if self.size in SIZES else images
+        own = 2 * images if self.begin else images // SIZE_SHARE if self.size in SIZES else images
         return max(1, own // self.batch) * self.batch
 
 
@@ -64,6 +75,15 @@ class Group:
 BASE = "base (16, 2)"
 SEEDS = (BASE, f"{BASE}, seed 2", f"{BASE}, seed 3")
 ONE = replace(losses.PAPER, angular=0.0, perceptual=0.0, style=0.0)
+SHARP = {
+    "pixel losses alone": OURS,
+    "+ perceptual loss": replace(OURS, perceptual=SHIPPED.perceptual),
+    "+ style loss": replace(OURS, perceptual=SHIPPED.perceptual, style=STYLE),
+    "+ perceptual, identity, SSIM (shipped)": SHIPPED,
+    "shipped's, + adversarial 0.01": replace(SHIPPED, adversarial=0.01),
+    "shipped's, + adversarial 0.05": replace(SHIPPED, adversarial=0.05),
+}
+"""Losses that buy sharpness with PSNR, each from a shipped network: one that has seen little is blurred anyway."""
 VARIANTS = {
     **{name: Variant(seed=seed) for seed, name in enumerate(SEEDS, 1)},
     "no light network": Variant(held="light"),
@@ -80,7 +100,9 @@ VARIANTS = {
     "(12, 2)": Variant(12, 2),
     "(16, 1)": Variant(16, 1),
     "(16, 3)": Variant(16, 3),
+    **{name: Variant(size=160, batch=8, weights=weights, begin=BEGIN) for name, weights in SHARP.items()},
 }
+TRADE = Group("What sharpness costs", tuple(SHARP))
 GROUPS = (
     Group("Seeds", SEEDS),
     Group("Parts", (BASE, "no light network", "no detail")),
@@ -93,6 +115,7 @@ GROUPS = (
             *(BASE, "base's, + perceptual, identity, SSIM"),
         ),
     ),
+    TRADE,
     Group("Size", ("336 px", "224 px", "448 px")),
     Group("Stem stride", ("stem 4 (8, 1)", "stem 2 (8, 1)", "stem 1 (8, 1)")),
     Group("Width × depth", (BASE, "stem 4 (8, 1)", "(12, 2)", "(16, 1)", "(16, 3)")),
@@ -108,11 +131,12 @@ def hold(network: FRRNet, part: str) -> None:
 
 
 def settings(variant: Variant, images: int) -> Settings:
-    """A short training's: warm-up over a tenth, a running mean over some hundred steps."""
+    """A short training's: warm-up over a tenth, a running mean over some hundred steps; small from a checkpoint."""
     own = variant.images(images)
     phases = (Phase(variant.size, variant.batch, own),)
     return Settings(
         phases,
+        rate=3e-4 if variant.begin else Settings.rate,
         warm_up=max(1, own // 10),
         decay=0.99,
         seed=variant.seed,
@@ -122,9 +146,13 @@ def settings(variant: Variant, images: int) -> Settings:
     )
 
 
-def measure(network: FRRNet, faces: Faces, size: int, count: int) -> Result:
-    """Scores of `count` held-out faces, one by one, and the classifier's macro F1 over all of them."""
+def measure(network: FRRNet, faces: Faces, size: int, count: int, features: nn.Module | None = None) -> Result:
+    """Scores of `count` held-out faces, one by one, and the classifier's macro F1 over all of them.
+
+    features: with it also the cosine of the faces' embeddings.
+    """
     rows: dict[str, list[float]] = {"input_psnr": [], "psnr": [], "input_ssim": [], "ssim": []}
+    rows |= {"input_sharpness": [], "sharpness": [], "input_identity": [], "identity": []}
     truth, found = [], []
     for target, degraded, labels in held_out_pairs(faces, size, count):
         with torch.no_grad():
@@ -132,6 +160,11 @@ def measure(network: FRRNet, faces: Faces, size: int, count: int) -> Result:
         for name, image in (("input_", degraded), ("", restored.clamp(0, 1))):
             rows[f"{name}psnr"] += metrics.psnr(target, image).tolist()
             rows[f"{name}ssim"] += metrics.ssim(target, image).tolist()
+            rows[f"{name}sharpness"] += metrics.sharpness(target, image).tolist()
+            if features is not None:
+                with torch.no_grad():
+                    wanted, seen = features(target).embedding, features(image).embedding
+                rows[f"{name}identity"] += functional.cosine_similarity(wanted, seen).tolist()
         truth.append(labels)
         found.append(distortion.sigmoid())
     return {**rows, "f1": metrics.macro_f1(torch.cat(truth), torch.cat(found))}
@@ -158,18 +191,21 @@ class Bench:
         folder.mkdir(parents=True, exist_ok=True)
         asked.write_text(json.dumps(plans))
         shape = {name: getattr(variant, name) for name in ("width", "depth", "stem_stride")}
-        state = (
-            checkpoint.load(begun, plan.rate)
-            if begun.exists()
-            else checkpoint.start(checkpoint.build(shape), plan.rate)
-        )
+        if begun.exists():
+            state = checkpoint.load(begun, plan.rate)
+        elif variant.begin:
+            content = checkpoint.read_training(CHECKPOINTS / variant.begin)
+            state = checkpoint.restored(checkpoint.anew(content), plan.rate)
+        else:
+            state = checkpoint.start(checkpoint.build(shape), plan.rate)
         if variant.held:
             hold(state.network, variant.held)
             hold(state.average, variant.held)
         features = self.features if variant.weights.featured else None
         fit.fit(state, self.faces, plan, folder, features, lambda line: None, stopped=stopped, advance=advance)
         side = min((s for s in self.faces if s >= variant.size), default=max(self.faces))
-        return {**self.asked(variant), **measure(state.average, self.faces[side], variant.size, self.held_out)}
+        measured = measure(state.average, self.faces[side], variant.size, self.held_out, self.features)
+        return {**self.asked(variant), **measured}
 
     def asked(self, variant: Variant) -> Result:
         """What a finished variant must carry to count as finished; of an earlier network it does not."""
@@ -207,12 +243,26 @@ def run_all(
         def share(part: float, text: str, name: str = name, done: float = done) -> None:
             advance((done + part * work[name]) / sum(work.values()), f"{name}: {text}")
 
-        result = bench.run(variant, folder / name.replace(" ", "-"), share, stopped)
+        result = bench.run(variant, place(folder, name), share, stopped)
         if stopped():
             break
         results[name] = result
         files.replace(path, lambda part: part.write_text(json.dumps(results)))
     return results
+
+
+def place(folder: Path, name: str) -> Path:
+    """Where in `folder` a variant is trained."""
+    return folder / name.replace(" ", "-")
+
+
+def trade_sheet(folder: Path, faces: Faces, count: int = 5) -> sheet.Image:
+    """Held-out faces in rows: degraded, restored by each network of `TRADE` that `folder` holds, original."""
+    target, degraded, _ = next(held_out_pairs(faces, VARIANTS[TRADE.names[0]].size, count))
+    networks = [checkpoint.load_network(place(folder, name) / "checkpoint.pt")[0] for name in TRADE.names]
+    with torch.no_grad():
+        restored = [network.logits(degraded)[0].clamp(0, 1) for network in networks]
+    return sheet.tile([degraded, *restored, target], count, 2 * target.shape[-1])
 
 
 def work_of(variant: Variant, images: int) -> float:

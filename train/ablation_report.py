@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from train import intervals
-from train.ablate import BASE, GROUPS, SEEDS, SMALL, Group, Result
+from train.ablate import BASE, GROUPS, SEEDS, SMALL, TRADE, Group, Result
 from train.intervals import Figure
 
 COLUMNS = (
@@ -17,6 +17,12 @@ COLUMNS = (
     *("SSIM", "against the first", "F1", ""),
 )
 HEAD = f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|"
+
+TRADED = ("psnr", "ssim", "identity", "sharpness")
+TRADE_HEAD = (
+    "| variant | images | PSNR | against the first | SSIM | against the first | identity | against the first "
+    f"| sharpness | against the first |\n{'|---' * 10}|"
+)
 
 
 def gain(result: Result, metric: str) -> Tensor:
@@ -77,7 +83,37 @@ def row(name: str, result: Result, reference: Result, noise: Noise) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def trade_row(name: str, result: Result, reference: Result) -> str:
+    """Each figure, and its mean difference from the first variant's."""
+    cells = [name, str(result["images"])]
+    for metric, digits in zip(TRADED, (2, 3, 3, 2), strict=True):
+        known = [value for value in result[metric] if value == value]
+        difference = f"{against(result, reference, metric):+.{digits}f}"
+        cells += [f"{sum(known) / len(known):.{digits}f}", "" if result is reference else difference]
+    return f"| {' | '.join(cells)} |"
+
+
+def trade(results: dict[str, Result]) -> str:
+    """The losses that sharpen, and what each costs."""
+    reference = results[TRADE.names[0]]
+    before = {metric: sum(reference[f"input_{metric}"]) / len(reference["psnr"]) for metric in TRADED}
+    begin, size = (reference["variant"][key] for key in ("begin", "size"))
+    text = f"""## {TRADE.title}
+
+Each from `train/checkpoints/{begin}`, at {size} px. Sharpness is the deviation of what is finer than
+5×5 pixels over the original's (`metrics.sharpness`): 1 is as sharp, less is blurred. The degraded input has PSNR
+{before["psnr"]:.2f}, SSIM {before["ssim"]:.3f}, identity {before["identity"]:.3f}, sharpness {before["sharpness"]:.2f}
+(noise counts as sharp). The face network of the identity is that of the perceptual and identity losses.
+
+![Degraded, each variant in the table's order, original](trade.png)
+"""
+    lines = (trade_row(name, results[name], reference) for name in TRADE.names)
+    return "\n".join((text, TRADE_HEAD, *lines))
+
+
 def table(group: Group, results: dict[str, Result], noise: Noise) -> str:
+    if group is TRADE:
+        return trade(results)
     reference = results[group.names[0]]
     lines = (row(name, results[name], reference, noise) for name in group.names)
     return "\n".join((f"## {group.title}\n", HEAD, *lines))

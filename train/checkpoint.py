@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from train.adversary import Adversary
 from train.files import into, replace
 from train.model import FRRNet
 
@@ -42,6 +43,8 @@ class State:
     """Images that this training has seen."""
     before: int = 0
     """Images that the network had seen when this training began (`anew`)."""
+    adversary: Adversary | None = None
+    """What the network is trained against, if the settings ask for it."""
 
     @property
     def device(self) -> torch.device:
@@ -85,7 +88,7 @@ def contents(state: State, *, compact: bool = False) -> Content:
     """What is saved of a state.
 
     Compact: the running mean in float16 in the network's place, and the optimiser in bfloat16, whose range its squares
-    need; three eighths of the size, to go on from, though not to the same bits.
+    need; three eighths of the size, to go on from, though not to the same bits, and with a new adversary if any.
     """
     counts = {"step": state.step, "images": state.images, "before": state.before}
     content: Content = {"shape": shape_of(state.network), **counts}
@@ -95,6 +98,8 @@ def contents(state: State, *, compact: bool = False) -> Content:
     else:
         content["average"] = state.average.state_dict()
         content |= {"network": state.network.state_dict(), "optimiser": state.optimiser.state_dict()}
+        if state.adversary is not None:
+            content["adversary"] = state.adversary.state_dict()
     return content
 
 
@@ -104,6 +109,9 @@ def restored(content: Content, rate: float, device: torch.device | str = "cpu") 
     state.average.load_state_dict(content["average"])
     state.network.load_state_dict(content["network" if "network" in content else "average"])
     state.optimiser.load_state_dict(content["optimiser"])
+    if "adversary" in content:
+        state.adversary = Adversary.new(0, rate, device)
+        state.adversary.load_state_dict(content["adversary"])
     state.step, state.images, state.before = content["step"], content["images"], content.get("before", 0)
     return state
 

@@ -6,13 +6,13 @@ for the order in which floating-point sums are taken.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 T = TypeVar("T")
@@ -51,6 +51,13 @@ class World:
         total = torch.tensor(values, device=self.device)
         distributed.all_reduce(total)
         return [value / self.size for value in total.tolist()]
+
+    def average(self, gradients: Sequence[Tensor | None]) -> None:
+        """Each gradient becomes its mean over the processes; what DistributedDataParallel does for the network."""
+        for gradient in gradients if self.size > 1 else ():
+            if gradient is not None:
+                distributed.all_reduce(gradient)
+                gradient /= self.size
 
     def agreed(self, make: Callable[[], T]) -> T:
         """What `make` gives in the first process, copied to the others (it must be picklable, on the CPU)."""

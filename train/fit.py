@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from train import checkpoint, losses, progress
+from train.adversary import Adversary
 from train.checkpoint import State
 from train.data import Faces
 from train.distributed import ALONE, World
@@ -49,11 +50,15 @@ def train_step(
 
     model: what runs the network in the world of many processes (`Logits`, wrapped); the network itself if not given.
     """
+    rate = settings.rate_at(state.images)
     for group in state.optimiser.param_groups:
-        group["lr"] = settings.rate_at(state.images)
+        group["lr"] = rate
+    if settings.weights.adversarial and state.adversary is None:
+        state.adversary = Adversary.new(settings.seed, settings.rate, state.device)
     with torch.autocast(degraded.device.type, torch.bfloat16, enabled=settings.bf16):
         outputs = state.network.logits(degraded) if model is None else model(degraded)
-    loss, terms = losses.total(outputs, truth, settings.weights, features)
+    discriminator = None if state.adversary is None else state.adversary.discriminator
+    loss, terms = losses.total(outputs, truth, settings.weights, features, discriminator)
     if truth.mask is None:
         # DistributedDataParallel waits for a gradient of every parameter
         loss = loss + 0 * outputs[1].sum()
@@ -62,6 +67,8 @@ def train_step(
     norm = nn.utils.clip_grad_norm_(state.network.parameters(), settings.clip)
     if torch.isfinite(norm):
         state.optimiser.step()
+    if state.adversary is not None and settings.weights.adversarial:
+        terms["discrimination"] = float(state.adversary.learn(truth.image, outputs[0], rate, world))
     state.step += 1
     state.images += len(degraded) * world.size
     state.follow(settings.decay)

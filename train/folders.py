@@ -7,6 +7,7 @@ import typer
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA, RUNS = ROOT.parent / "shared" / "data", ROOT.parent / "runs" / "frr"
+CHECKPOINTS = ROOT / "train" / "checkpoints"
 WEIGHTS, RECORD = ROOT / "weights", ROOT / "docs" / "measurements.json"
 YUNET, MOBILEFACENET = "models/face_detection_yunet_2023mar.onnx", "models/mobilefacenet.onnx"
 

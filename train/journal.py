@@ -44,7 +44,7 @@ class Journal:
         if not len(faces.indices(training=False)):
             self.report("validation: there is no held-out face")
             return
-        scores = validate(state.average, faces, size)
+        scores = validate(state.average, faces, size, bf16=self.settings.bf16)
         self.report("validation: " + ", ".join(f"{name} {value:.3f}" for name, value in scores.items()))
         log(self.out / "validation.csv", {"images": state.images, "size": size, **scores})
         target, degraded, _ = next(held_out_pairs(faces, size, 16))

@@ -85,6 +85,11 @@ def identity(target: Tensor, restored: Tensor) -> Tensor:
     return (1 - functional.cosine_similarity(restored, target)).mean()
 
 
+def adversarial(logits: Tensor) -> Tensor:
+    """Paper 004, Eq. 9, non-saturating: restored pictures are to be taken for originals by the discriminator."""
+    return functional.softplus(-logits).mean()
+
+
 @dataclass(frozen=True)
 class Weights:
     """Factors of the total loss (Eq. 8). Perceptual, style and identity cost a feature network, else never run."""
@@ -113,6 +118,8 @@ class Weights:
     """Weight of 1 - SSIM (paper: none)."""
     identity: float = 0.0
     """Weight of 1 - the cosine of face embeddings (paper: none); it needs --features mobilefacenet."""
+    adversarial: float = 0.0
+    """Weight of the adversarial loss (paper: tried and left, 000 §4); above 0 it trains a discriminator beside."""
 
     def __post_init__(self) -> None:
         for name, weight in vars(self).items():
@@ -139,7 +146,11 @@ class Truth:
 
 
 def total(
-    outputs: tuple[Tensor, Tensor, Tensor], truth: Truth, weights: Weights, features: nn.Module | None = None
+    outputs: tuple[Tensor, Tensor, Tensor],
+    truth: Truth,
+    weights: Weights,
+    features: nn.Module | None = None,
+    discriminator: nn.Module | None = None,
 ) -> tuple[Tensor, dict[str, float]]:
     """Weighted sum (Eq. 8) over the network's logits, and each term before its factor."""
     restored, mask, distortion = outputs
@@ -163,5 +174,7 @@ def total(
         terms["perceptual"], terms["style"] = perceptual(wanted.maps, found.maps), style(wanted.maps, found.maps)
         if wanted.embedding is not None:
             terms["identity"] = identity(wanted.embedding, found.embedding)
+    if discriminator is not None and weights.adversarial:
+        terms["adversarial"] = adversarial(discriminator(restored.clamp(0, 1)))
     loss = torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
     return loss, {name: float(term.detach()) for name, term in terms.items()}

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 BORDER = 5
 """Pixels at each edge that SSIM's 11×11 window leaves out."""
@@ -60,6 +61,20 @@ def mean_ssim(similarity: Tensor, mask: Tensor | None = None) -> Tensor:
 def ssim(target: Tensor, restored: Tensor, mask: Tensor | None = None) -> Tensor:
     """Structural similarity per picture (N), of `ssim_map`."""
     return mean_ssim(ssim_map(target, restored), mask)
+
+
+def sharpness(target: Tensor, restored: Tensor, cell: int = 5) -> Tensor:
+    """Deviation of what is finer than `cell` pixels, over the target's, per picture (N).
+
+    1: as sharp as the target; below: blurred; above: noisy or too sharp.
+    """
+    edge = cell // 2
+
+    def fine(x: Tensor) -> Tensor:
+        inner = x[:, :, edge:-edge, edge:-edge]
+        return (inner - functional.avg_pool2d(x, cell, 1)).square().mean((1, 2, 3))
+
+    return (fine(restored) / fine(target).clamp_min(1e-10)).sqrt()
 
 
 def dice(truth: Tensor, found: Tensor) -> Tensor:

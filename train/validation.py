@@ -24,13 +24,16 @@ def held_out_pairs(faces: Faces, size: int, count: int) -> Iterator[tuple[Tensor
         yield target, degraded, labels
 
 
-def validate(network: FRRNet, faces: Faces, size: int, count: int = 64) -> dict[str, float]:
-    """PSNR, SSIM and F1 on held-out faces degraded by Eq. 2, and the PSNR of undegraded ones."""
+def validate(network: FRRNet, faces: Faces, size: int, count: int = 64, *, bf16: bool = True) -> dict[str, float]:
+    """PSNR, SSIM and F1 on held-out faces degraded by Eq. 2, and the PSNR of undegraded ones.
+
+    bf16: convolve in bfloat16, as `Settings.bf16`.
+    """
     device = next(network.parameters()).device
     rows: dict[str, list[Tensor]] = {}
     truth, said = [], []
     for target, degraded, labels in held_out_pairs(faces, size, count):
-        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
+        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             restored, _, distortion = (output.float().cpu() for output in network(degraded.to(device)))
             clean = network(target.to(device))[0].float().cpu()
         found = {

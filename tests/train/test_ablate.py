@@ -10,10 +10,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 from train import ablate, ablation_report, checkpoint, progress
 from train.ablate import GROUPS, SEEDS, VARIANTS, Bench, Result, Variant
 from train.data import Faces
+from train.features import Seen
+from train.folders import CHECKPOINTS
 from train.intervals import Figure
 from train.model import FRRNet
 
@@ -39,6 +42,7 @@ def test_a_group_varies_one_thing(group: ablate.Group) -> None:
         "Classifier": {"weights", "held"},
         "Mask": {"weights"},
         "Losses, one by one": {"weights"},
+        "What sharpness costs": {"weights"},
         "Size": {"size"},
         "Stem stride": {"stem_stride"},
         "Width × depth": {"width", "depth"},
@@ -114,6 +118,37 @@ def test_a_stopped_run_goes_on_to_the_same_result(tmp_path: Path) -> None:
     assert ablate.run_all(bench(), tmp_path / "cut", progress.silent) == whole
 
 
+def test_what_sharpness_costs_is_told_from_the_same_beginning(tmp_path: Path) -> None:
+    """The shipped network itself: nothing smaller has the shape of its checkpoint."""
+    plan = dataclasses.replace(VARIANTS["shipped's, + adversarial 0.05"], size=32, batch=2)
+    begun = checkpoint.load_network(CHECKPOINTS / plan.begin)
+    small = dataclasses.replace(bench(1), features=Eye())
+    result = small.run(plan, tmp_path, progress.silent, lambda: False)
+    network, seen = checkpoint.load_network(tmp_path / "checkpoint.pt")
+    assert seen == begun[1] + 2
+    assert checkpoint.read(tmp_path / "checkpoint.pt")["adversary"]
+    apart = [float((a - b).abs().max()) for a, b in zip(network.parameters(), begun[0].parameters(), strict=True)]
+    assert 0 < max(apart) < 0.01
+    assert len(result["identity"]) == len(result["sharpness"]) == 2
+
+
+def test_the_sheet_of_what_sharpness_costs_has_a_row_for_each(tmp_path: Path) -> None:
+    for name in ablate.TRADE.names:
+        state = checkpoint.start(FRRNet(width=2, depth=1), 1e-3)
+        checkpoint.save(ablate.place(tmp_path, name) / "checkpoint.pt", state)
+    random = np.random.default_rng(0)
+    faces = Faces(random.integers(0, 255, (60, 180, 180, 3), np.uint8), 160, tuple(f"face-{i}" for i in range(60)))
+    sheet = ablate.trade_sheet(tmp_path, faces, 2)
+    assert sheet.shape == ((len(ablate.TRADE.names) + 2) * 320, 2 * 320, 3)
+
+
+class Eye(nn.Module):
+    """A face network that takes a picture's mean colour for who it is."""
+
+    def forward(self, images: Tensor) -> Seen:
+        return Seen([images], images.mean((2, 3)))
+
+
 def figure(value: float, half: float) -> Figure:
     return Figure(value, value - half, value + half, 9)
 
@@ -141,6 +176,8 @@ def results() -> dict[str, Result]:
             "psnr": (22 + 0.1 * i + random.random(9)).tolist(),
             "ssim": (0.75 + 0.01 * random.random(9)).tolist(),
         }
+        scores |= {name: random.random(9).tolist() for name in ("identity", "sharpness")}
+        scores |= {f"input_{name}": [0.5] * 9 for name in ("identity", "sharpness")}
         made[name] = {"variant": dataclasses.asdict(variant), "images": 64, "held_out": 9, **scores}
     return made
 

@@ -1,5 +1,6 @@
 """A whole training with a tiny network: it learns, resumes to the same result, and its data is what it says."""
 
+import itertools
 import os
 import re
 import subprocess
@@ -50,9 +51,10 @@ def silent(text: str) -> None:
     pass
 
 
-@pytest.mark.parametrize("bf16", [False, True])
-def test_a_resumed_training_ends_as_one_that_never_stopped(tmp_path: Path, bf16: bool) -> None:
-    source, plan = {32: faces()}, settings(80, bf16=bf16)
+@pytest.mark.parametrize(("bf16", "adversarial"), [(False, 0), (True, 0), (False, 0.1)])
+def test_a_resumed_training_ends_as_one_that_never_stopped(tmp_path: Path, bf16: bool, adversarial: float) -> None:
+    plan = replace(settings(80, bf16=bf16), weights=losses.Weights(adversarial=adversarial))
+    source = {32: faces()}
     whole = fit.fit(start(), source, plan, tmp_path / "whole", report=silent)
 
     polls = iter([False] * 9 + [True])
@@ -65,6 +67,10 @@ def test_a_resumed_training_ends_as_one_that_never_stopped(tmp_path: Path, bf16:
     resumed = fit.fit(resumed, source, plan, cut, report=silent)
     assert resumed.images == whole.images == 80
     assert_equal(whole, resumed)
+    assert (whole.adversary is None) == (not adversarial)
+    if whole.adversary is not None and resumed.adversary is not None:
+        judges = (state.discriminator.state_dict().values() for state in (whole.adversary, resumed.adversary))
+        assert all(torch.equal(a, b) for a, b in zip(*judges, strict=True))
     averaged = zip(whole.network.parameters(), whole.average.parameters(), strict=True)
     assert not all(torch.equal(a, b) for a, b in averaged), "the running mean follows, and is not the network"
 
@@ -449,7 +455,7 @@ def test_what_nobody_can_count_ahead_is_counted_on_a_terminal() -> None:
 def fit_by_command(folder: Path, *launcher: str, out: str) -> checkpoint.State:
     """Train on the shards in a folder by the command line, as a user would."""
     network = ["--width", "2", "--depth", "1", "--device", "cpu", "--no-bf16"]
-    plan = ["--phases", "32:4:64", "--warm-up", "8", "--validate-every", "32"]
+    plan = ["--phases", "32:4:64", "--warm-up", "8", "--validate-every", "32", "--adversarial", "0.01"]
     paths = ["--data", str(folder), "--runs", str(folder / "runs"), "--out", str(folder / out)]
     subprocess.run(
         [sys.executable, *launcher, "-m", "train", "fit", *paths, *network, *plan],
@@ -524,7 +530,13 @@ def test_two_processes_end_with_the_weights_of_one(tmp_path: Path) -> None:
     assert one.images == two.images == 64
     # not to the bit: two halves of a gradient are summed in another order than one batch's, and where a gradient is all
     # but zero, that settles its sign, by which Adam moves that weight
-    for a, b in zip(one.network.parameters(), two.network.parameters(), strict=True):
+    assert one.adversary is not None
+    assert two.adversary is not None
+    pairs = (
+        zip(one.network.parameters(), two.network.parameters(), strict=True),
+        zip(one.adversary.discriminator.parameters(), two.adversary.discriminator.parameters(), strict=True),
+    )
+    for a, b in itertools.chain(*pairs):
         assert (a - b).abs().mean() < 1e-6
         assert (a - b).abs().max() < 1e-3
     rows = [(tmp_path / out / "validation.csv").read_text().splitlines() for out in ("one", "two")]

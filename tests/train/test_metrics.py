@@ -59,3 +59,15 @@ def test_f1() -> None:
     assert metrics.macro_f1(labels, labels) == 1
     assert metrics.f1(labels, torch.ones(3, 2)).tolist() == pytest.approx([2 * 2 / 5, 2 * 1 / 4])
     assert metrics.macro_f1(labels, torch.ones(3, 2)) == pytest.approx((2 * 2 / 5 + 2 * 1 / 4) / 2)
+
+
+def test_sharpness_is_one_of_a_picture_itself_and_less_of_a_blurred_one() -> None:
+    target, noisy = pair()
+    blurred = torch.nn.functional.avg_pool2d(target, 5, 1, 2, count_include_pad=False)
+    assert metrics.sharpness(target, target).tolist() == pytest.approx([1, 1])
+    assert (metrics.sharpness(target, blurred) < 0.9).all()
+    assert (metrics.sharpness(target, noisy) > 1.1).all()
+    # neither light nor contrast of what is coarse, and half the detail is half as sharp
+    spots = torch.zeros(1, 3, 16, 16)
+    spots[..., 8, 8] = 0.5
+    assert float(metrics.sharpness(spots, 0.3 + 0.5 * spots)) == pytest.approx(0.5)
