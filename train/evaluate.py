@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from train import metrics, perceptual, tone
 from train.data import STILL, Faces, batch
-from train.degrade import DISTORTED, degrade
+from train.degrade import DISTORTED, blur, degrade
 from train.precision import K, identity_scores
 from train.restorers import Restorer as Restorer
 from train.restorers import opened_session
@@ -29,6 +29,8 @@ REFERENCE = 336
 SEED = 2026
 DRAWS = 8
 """Degradations that every face gets alike, where groups of faces are compared."""
+SLIGHT = 2.0
+"""Deviation in pixels at 336 px of the blur that tells finely textured pictures from smooth ones."""
 CHUNK = 4
 
 
@@ -108,7 +110,8 @@ class Measured:
     ("clean"), and of the restored face as frrcam shows it at 336 px ("shown"): the enlarged change on the full picture.
     probabilities: N×3. dice: of the mask against the label (N), on degraded and on undegraded faces; None where
     there is no label. alike: PSNR before and after ("input", "restored"; N each), mean over degradations that are the
-    same for every face, so that groups of faces differ by nothing else.
+    same for every face; and, of what a picture itself makes easy or hard, that of the original under one slight blur
+    (`SLIGHT`; "blurred"). So groups of faces can be compared.
     """
 
     size: int
@@ -258,7 +261,9 @@ def alike_psnr(restore: Restorer, size: int, bench: Bench, progress: Progress) -
         held = bench.alike(draw).at(size)
         rows.append((metrics.psnr(held.target, held.degraded), restored_psnr(restore, held)))
     before, after = (torch.stack(column).mean(0) for column in zip(*rows, strict=True))
-    return {"input": before, "restored": after}
+    target = bench.at(size).target
+    blurred = blur(target, torch.full((len(target),), SLIGHT * size / REFERENCE))
+    return {"input": before, "restored": after, "blurred": metrics.psnr(target, blurred)}
 
 
 def restored_psnr(restore: Restorer, held: HeldOut, progress: Progress = silent) -> Tensor:

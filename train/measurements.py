@@ -64,7 +64,10 @@ def unpacked(content: dict[str, Any]) -> Report:
         return {name: figure(value) for name, value in tree.items()}
 
     def groups(tree: dict[str, Any]) -> dict[str, Group]:
-        return {name: Group(own["faces"], figure(own["input"]), figure(own["restored"])) for name, own in tree.items()}
+        return {
+            name: Group(own["faces"], figure(own["input"]), figure(own["restored"]), figure(own.get("blurred")))
+            for name, own in tree.items()
+        }
 
     nested = {
         state: {region: figures(values) for region, values in regions.items()}

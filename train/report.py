@@ -19,14 +19,18 @@ NO_FID = (
     "from so few faces, and FID's bias at this number is larger than what it should tell apart"
 )
 
+BEYOND = "beyond blurred"
+"""The spread of what a restored face has more than its original blurred."""
+
 
 @dataclass(frozen=True)
 class Group:
-    """Some of the faces: how many, and their PSNR before and after."""
+    """Some of the faces: how many, and their PSNR before and after, and of the original blurred (see `Measured`)."""
 
     faces: int
     input: Figure | None
     restored: Figure | None
+    blurred: Figure | None = None
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ class Report:
     quality: by state (input, restored, clean, shown: see `evaluate.Measured`), region (whole, inside) and metric.
     dice: of the mask, on degraded and on undegraded faces. f1: macro, and of each distortion.
     kinds: faces with each distortion, and with it alone. tones: by skin tone, every face under the same degradations
-    (`evaluate.Measured.alike`). tone_spread: largest less smallest PSNR of the bins with enough faces. flicker: by
+    (`evaluate.Measured.alike`). tone_spread: largest less smallest PSNR of the bins with enough faces; BEYOND
+    is that of what the restored has more than its original blurred, which leaves out how fine a picture is. flicker: by
     region; input, restored and their difference, in 8-bit levels. flicker_clips: that difference by clip. notes: what
     was not measured, and why.
     """
@@ -60,8 +65,9 @@ class Report:
 
 
 def group(psnr: Mapping[str, Tensor], rows: Tensor) -> Group:
-    """PSNR (input and restored, N each) of the faces at these positions."""
-    return Group(len(rows), intervals.mean(psnr["input"][rows]), intervals.mean(psnr["restored"][rows]))
+    """PSNR (by state, N each) of the faces at these positions."""
+    found = {state: intervals.mean(values[rows]) for state, values in psnr.items()}
+    return Group(len(rows), found["input"], found["restored"], found.get("blurred"))
 
 
 def kinds(labels: Tensor) -> dict[str, Tensor]:
@@ -90,7 +96,8 @@ def classifier(labels: Tensor, probabilities: Tensor) -> dict[str, Figure | None
 def spreads(psnr: Mapping[str, Tensor], bins: Mapping[str, Tensor]) -> dict[str, Figure | None]:
     """Spread of the mean PSNR (by state, N each) over the tone bins with enough faces."""
     enough = [rows for rows in bins.values() if len(rows) >= tone.ENOUGH]
-    return {state: intervals.spread([values[rows] for rows in enough]) for state, values in psnr.items()}
+    states = {**psnr, BEYOND: psnr["restored"] - psnr["blurred"]}
+    return {state: intervals.spread([values[rows] for rows in enough]) for state, values in states.items()}
 
 
 def steadiness(

@@ -10,7 +10,7 @@ from rich.text import Text
 from train import tone
 from train.classifier import Comparison
 from train.intervals import Figure
-from train.report import Report
+from train.report import BEYOND, Report
 from train.timing import Timing
 
 ROWS = (
@@ -73,14 +73,16 @@ def behaviour(report: Report) -> Table:
 
 def groups(report: Report) -> Table:
     """PSNR by distortion, and by skin tone under the same degradations for all (`evaluate.Measured.alike`)."""
-    table = grid("PSNR, dB", "", "faces", "input", "restored")
+    table = grid("PSNR, dB", "", "faces", "input", "restored", "original, blurred")
     for name, own in report.kinds.items():
-        table.add_row(name, str(own.faces), cell(own.input, ".2f"), cell(own.restored, ".2f"))
+        table.add_row(name, str(own.faces), cell(own.input, ".2f"), cell(own.restored, ".2f"), "")
     table.add_section()
     for name, own in report.tones.items():
-        table.add_row(f"skin {name}", str(own.faces), cell(own.input, ".2f"), cell(own.restored, ".2f"))
-    spread = [cell(report.tone_spread.get(state), ".2f") for state in ("input", "restored")]
+        figures = [cell(figure, ".2f") for figure in (own.input, own.restored, own.blurred)]
+        table.add_row(f"skin {name}", str(own.faces), *figures)
+    spread = [cell(report.tone_spread.get(state), ".2f") for state in ("input", "restored", "blurred")]
     table.add_row(f"spread, bins of {tone.ENOUGH} or more", "", *spread)
+    table.add_row("spread of restored less blurred", "", "", cell(report.tone_spread.get(BEYOND), ".2f"), "")
     return table
 
 

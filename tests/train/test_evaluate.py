@@ -197,6 +197,11 @@ def test_every_face_is_degraded_alike_where_tones_are_compared(bench: evaluate.B
 def test_tones_are_compared_by_their_mean_over_the_same_degradations(bench: evaluate.Bench) -> None:
     found = evaluate.measure(unchanged, 336, bench).alike
     assert torch.equal(found["restored"], found["input"])
+    slight = cv2.GaussianBlur(
+        bench.held.target[0].permute(1, 2, 0).numpy(), (0, 0), 2.0, borderType=cv2.BORDER_REPLICATE
+    )
+    wanted = metrics.psnr(bench.held.target[:1], torch.from_numpy(slight).permute(2, 0, 1)[None])
+    assert float(found["blurred"][0]) == pytest.approx(float(wanted), abs=0.3)
     draws = [metrics.psnr(bench.held.target, bench.alike(draw).degraded) for draw in range(bench.draws)]
     assert torch.allclose(found["input"], torch.stack(draws).mean(0))
 
@@ -317,3 +322,12 @@ def test_no_wild_pictures_is_said(tmp_path: Path) -> None:
         sheet.wild_sheet(unchanged, 96, tmp_path, Nobody())
     cv2.imwrite(str(tmp_path / "a.jpg"), np.full((50, 60, 3), 90, np.uint8))
     assert sheet.wild_sheet(unchanged, 96, tmp_path, Nobody(), cell=32).shape == (64, 32, 3)
+
+
+def test_what_the_picture_itself_makes_hard_is_no_difference_of_tones() -> None:
+    """Two tones of which one has finer pictures: the restored differ by 2 dB, and as much as the blurred originals."""
+    coarse, fine = torch.arange(8), torch.arange(8, 16)
+    blurred = torch.tensor([30.0] * 8 + [28.0] * 8)
+    psnr = {"input": torch.full((16,), 20.0), "restored": blurred - 1, "blurred": blurred}
+    spread = {name: intervals.known(f).value for name, f in report.spreads(psnr, {"a": coarse, "b": fine}).items()}
+    assert spread == {"input": 0, "restored": 2, "blurred": 2, report.BEYOND: 0}
