@@ -1,5 +1,6 @@
 """`frrcam bench`: what a frame costs on this machine, measured on the live pipeline itself."""
 
+import logging
 import sys
 import time
 from collections.abc import Callable
@@ -17,8 +18,9 @@ from frrcam.errors import SinkUnusable, SourceUnusable
 from frrcam.frame import Frame, Image
 from frrcam.runtime import metrics as measure
 from frrcam.runtime.daemon import Daemon, EngineLoader
+from frrcam.runtime.engine import loaded
 from frrcam.sinks.base import Payload, SinkInfo
-from frrcam.sinks.files import check_target, write_error
+from frrcam.sinks.files import check_target, written_whole
 from frrcam.sources.base import Closing, Source
 
 LEAST_SECONDS = 1.0
@@ -83,19 +85,24 @@ def run_bench(
 
     Size, strength, mirror and the most faces are as `start` takes them from `settings`.
 
-    Raises SourceUnusable if nothing could be measured.
+    Raises SourceUnusable if nothing could be measured, and what `load` raises: plain pictures are not worth measuring.
     """
     camera, restore = settings.camera, settings.restore
     source = open_source()
     info = source.info
     size = camera.size or (info.width, info.height)
     sink = MemorySink(*size)
+    try:
+        engine = load(1 / info.fps)
+    except BaseException:
+        source.close()
+        raise
     daemon = Daemon(
         source,
         open_source,
         sink,
         lambda width, height, fps: MemorySink(width, height),
-        load,
+        loaded(engine, load),
         size=size,
         fps=info.fps,
         settings=LiveSettings(LiveValue(strength=restore.strength, mirror=camera.mirror, max_faces=restore.max_faces)),
@@ -184,6 +191,7 @@ def check_plot(path: Path) -> None:
 
 def plot(report: BenchReport, daemon: Daemon, path: Path) -> None:
     """Draws the distribution of frame times against the budget, and where the time goes. Raises SinkError."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it keeps its fonts is no matter of the user's
     import matplotlib
 
     matplotlib.use("Agg")
@@ -207,8 +215,7 @@ def plot(report: BenchReport, daemon: Daemon, path: Path) -> None:
     right.set(xlabel="ms", title=f"{report.model} on {report.provider}")
     right.legend(frameon=False)
     try:
-        figure.savefig(path, dpi=110)
-    except OSError as error:
-        raise write_error(path, error) from error
+        with written_whole(path) as part:
+            figure.savefig(part, format=path.suffix[1:].lower(), dpi=110)
     finally:
         plt.close(figure)

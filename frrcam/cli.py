@@ -24,7 +24,9 @@ app = typer.Typer(
 
     **First:** `frrcam start`, then choose **FRR Camera** as the camera in the meeting.
 
-    `frrcam doctor` tells what is missing on this machine, and the command that mends it.""",
+    `frrcam doctor` tells what is missing on this machine, and the command that mends it.
+
+    What is always to be so stands in `~/.config/frrcam/config.toml`: see README.""",
 )
 for command in (
     live.start,

@@ -34,6 +34,9 @@ from frrcam.errors import ConfigError, UsageError
 
 MIN_SIDE, MAX_SIDE = 64, 4096
 
+NO_SETTINGS = ("FRRCAM_DATA", "FRRCAM_SCREENSHOTS", "FRRCAM_VM_")
+"""How the variables of training and of the tests begin."""
+
 Provider = Literal["auto", "cpu", "openvino", "cuda", "tensorrt", "directml", "coreml", "qnn"]
 
 
@@ -208,6 +211,7 @@ def load_settings(flags: Mapping[str, Mapping[str, Any]] | None = None) -> Setti
         for section, values in (flags or {}).items()
         if any(value is not None for value in values.values())
     }
+    _check_environment()
     try:
         return Settings(**given)
     except ValidationError as error:
@@ -233,6 +237,18 @@ def _read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, NotADirectoryError):
         return {}
+
+
+def _check_environment() -> None:
+    """pydantic-settings passes over what begins as our variables do and names no section."""
+    for name, value in os.environ.items():
+        section = name.upper().removeprefix("FRRCAM_").partition("__")[0].lower()
+        ours = name.upper().startswith("FRRCAM_") and not name.upper().startswith(NO_SETTINGS)
+        if ours and value and section not in Settings.model_fields:
+            raise ConfigError(
+                f"environment: {name} is no setting; they are called FRRCAM_SECTION__KEY, as FRRCAM_RESTORE__STRENGTH; "
+                f"there are the sections {', '.join(Settings.model_fields)}"
+            )
 
 
 def _no_setting(key: list[str]) -> str:

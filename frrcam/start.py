@@ -22,7 +22,7 @@ from frrcam.control.status import Status
 from frrcam.errors import SinkError, SinkUnusable, SourceError, UsageError
 from frrcam.runtime.consumers import open_consumers
 from frrcam.runtime.daemon import Daemon, EngineLoader
-from frrcam.runtime.engine import check_models, load_engine
+from frrcam.runtime.engine import check_models, load_engine, loaded
 from frrcam.runtime.enhancer import Engine
 from frrcam.runtime.notices import Notices
 from frrcam.runtime.notify import open_notifier
@@ -141,7 +141,7 @@ def choose_source(
     """The source that is asked for, or the first camera, or the demo; and how to open the same one again."""
     camera = settings.camera
     output = settings.output.output or ""
-    loop = output == "preview" or output.startswith("/dev/") or not Path(output).suffix  # a file ends with its clip
+    loop = output.startswith("/dev/") or not Path(output).suffix  # a file ends with its clip
 
     def reopen(device: str | None) -> SourceFactory:
         return lambda: openers.source(device, camera.source, camera.size, camera.fps, loop=loop)
@@ -193,15 +193,8 @@ def spare_source(source: str | None, target: str | Path | None) -> None:
     if source is None or target is None:
         return
     played, written = (os.path.expanduser(path) for path in (source, target))
-    for path in (written, f"{written}.part"):  # where a video lies until it is whole
-        if os.path.isfile(played) and os.path.isfile(path) and os.path.samefile(played, path):
-            raise UsageError(f"{path} is the input itself; name another file, the original is never overwritten")
-
-
-def loaded(engine: Engine, load: EngineLoader) -> EngineLoader:
-    """A loader that gives what is loaded already, once; then, should that hang, it loads anew."""
-    ready = [engine]
-    return lambda period: ready.pop() if ready else load(period)
+    if os.path.isfile(played) and os.path.isfile(written) and os.path.samefile(played, written):
+        raise UsageError(f"{written} is the input itself; name another file, the original is never overwritten")
 
 
 def check_snapshot(path: Path) -> None:

@@ -86,15 +86,6 @@ class PixelFormatInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class PictureFormat:
-    """The answer to VIDIOC_G_FMT."""
-
-    width: int
-    height: int
-    fourcc: str
-
-
-@dataclass(frozen=True, slots=True)
 class Event:
     """One answer to VIDIOC_DQEVENT."""
 
@@ -157,7 +148,6 @@ _WRITE, _READ, _BOTH = 1, 2, 3
 _LONG = struct.calcsize("P")
 VIDIOC_QUERYCAP: Final = _request(_READ, 0, 104)
 VIDIOC_ENUM_FMT: Final = _request(_BOTH, 2, 64)
-VIDIOC_G_FMT: Final = _request(_BOTH, 4, 200 + _LONG)
 VIDIOC_REQBUFS: Final = _request(_BOTH, 8, 20)
 VIDIOC_STREAMON: Final = _request(_WRITE, 18, 4)
 VIDIOC_ENUM_FRAMESIZES: Final = _request(_BOTH, 74, 44)
@@ -223,15 +213,6 @@ def enum_frame_intervals(system: System, fd: int, fourcc: str, width: int, heigh
                 yield denominator / numerator
         if kind != _DISCRETE:
             return
-
-
-def get_format(system: System, fd: int, kind: BufferType = BufferType.VIDEO_CAPTURE) -> PictureFormat:
-    """VIDIOC_G_FMT. Raises OSError (EINVAL where that way is not open)."""
-    argument = bytearray(200 + _LONG)
-    struct.pack_into("I", argument, 0, kind)
-    system.ioctl(fd, VIDIOC_G_FMT, argument)
-    width, height, fourcc = struct.unpack_from("II4s", argument, _LONG)
-    return PictureFormat(width, height, fourcc_text(fourcc))
 
 
 def request_buffers(system: System, fd: int, count: int, kind: BufferType = BufferType.VIDEO_CAPTURE) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, MutableMapping
 import pytest
 from hypothesis import settings
 
-from frrcam.config import Settings
+from frrcam.config import NO_SETTINGS
 
 # a busy machine is slow once: hypothesis would call a test that took over 200 ms then, and not again, unreliable
 settings.register_profile("any machine", deadline=None)
@@ -25,9 +25,9 @@ def environment() -> Iterator[MutableMapping[str, str]]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _pristine_environment(tmp_path_factory: pytest.TempPathFactory) -> None:
-    sections = tuple(f"FRRCAM_{section.upper()}" for section in Settings.model_fields)
-    for name in [name for name in os.environ if name.upper().startswith(sections)]:
-        del os.environ[name]
+    for name in [name for name in os.environ if name.upper().startswith("FRRCAM_")]:
+        if not name.upper().startswith(NO_SETTINGS):
+            del os.environ[name]
     home = tmp_path_factory.mktemp("xdg")
     for name in ("CONFIG", "CACHE", "DATA", "STATE"):
         (home / name.lower()).mkdir()

@@ -141,7 +141,6 @@ class Hardware:
             v4l2.VIDIOC_ENUM_FMT: _enum_formats,
             v4l2.VIDIOC_ENUM_FRAMESIZES: _enum_frame_sizes,
             v4l2.VIDIOC_ENUM_FRAMEINTERVALS: _enum_frame_intervals,
-            v4l2.VIDIOC_G_FMT: _get_format,
             v4l2.VIDIOC_REQBUFS: _request_buffers,
         }[request]
         answer(device, argument)
@@ -180,13 +179,6 @@ def _enum_frame_intervals(device: Device, argument: bytearray) -> None:
     else:
         rate = _nth(device.formats[fourcc_text(fourcc)][width, height], index)
         struct.pack_into("3I", argument, 16, 1, 1000, round(1000 * rate))
-
-
-def _get_format(device: Device, argument: bytearray) -> None:
-    if not device.formats:
-        raise OSError(errno.EINVAL, "Invalid argument")
-    fourcc, sizes = next(iter(device.formats.items()))
-    struct.pack_into("II4s", argument, struct.calcsize("P"), *next(iter(sizes)), fourcc_code(fourcc))
 
 
 def _request_buffers(device: Device, argument: bytearray) -> None:

@@ -3,6 +3,7 @@
 `python -m tests.test_bad_input` prints the table.
 """
 
+import contextlib
 import errno
 import io
 import re
@@ -34,6 +35,7 @@ from frrcam.sources.base import FakeSource, Source
 from frrcam.sources.camera import CameraSource
 from frrcam.start import Openers, StartOptions, start
 from frrcam.v4l2 import Capability
+from tests.disk import full_disk
 from tests.fakes_v4l2 import Hardware
 from tests.restore.tiny import network
 from tests.sinks.fakes import FakeMachine
@@ -70,6 +72,8 @@ class Case:
     code: int
     words: tuple[str, ...]
     """What the line must name: the value, the remedy."""
+    full: bool = False
+    """True if the disk fills up meanwhile."""
 
 
 def enhance(source: str, target: str, *more: str) -> Callable[[Path], Arguments]:
@@ -124,14 +128,12 @@ def cut_network(path: Path) -> None:
     path.write_bytes(whole[: len(whole) // 2])
 
 
-def full_disk(name: str) -> Callable[[Path], Arguments]:
-    """The part file lies on a device that is full."""
+def with_media(name: str, target: str) -> Callable[[Path], Arguments]:
+    """Enhances a good picture or clip."""
 
     def make(folder: Path) -> Arguments:
-        source = folder / f"me{Path(name).suffix}"
-        write(source, scene()) if source.suffix == ".png" else write_clip(source)
-        (folder / f"{name}.part").symlink_to("/dev/full")
-        return enhance(source.name, name)(folder)
+        write(folder / name, scene()) if name.endswith(".png") else write_clip(folder / name)
+        return enhance(name, target)(folder)
 
     return make
 
@@ -346,8 +348,8 @@ CASES = [
         ("/sys/a.png", "no permission"),
     ),
     Case("a plot over a folder", plot_over_folder, 4, ("plot.png", "is a folder")),
-    Case("the disk is full (picture)", full_disk("out.png"), 4, ("out.png", "disk is full")),
-    Case("the disk is full (clip)", full_disk("out.mp4"), 4, ("out.mp4", "disk is full")),
+    Case("the disk is full (picture)", with_media("me.png", "out.png"), 4, ("out.png", "disk is full"), full=True),
+    Case("the disk is full (clip)", with_media("me.mp4", "out.mp4"), 4, ("out.mp4", "disk is full"), full=True),
     Case("output is the input", same_file, 2, ("me.png", "never overwritten")),
     Case("output is the clip that is played", start_onto_itself, 2, ("me.mp4", "never overwritten")),
     Case("snapshot is the picture that is shown", snapshot_onto_itself, 2, ("me.png", "never overwritten")),
@@ -370,6 +372,18 @@ CASES = [
     Case("a snapshot where nothing can be written", snapshot_to("/sys/gone/a.png"), 4, ("/sys/gone", "no such folder")),
     Case("no such network", typed("start", "-s", "demo", "--model", "nonet"), 5, ("nonet", RESTORER.name)),
     Case("no such network file", typed("start", "-s", "demo", "--model", "@/no.onnx"), 5, ("no.onnx",)),
+    Case(
+        "a network file of too long a name",
+        typed("start", "-s", "demo", "--model", "@/" + "a" * 300 + ".onnx"),
+        5,
+        ("no model file",),
+    ),
+    Case(
+        "a network file of nobody's home",
+        typed("start", "-s", "demo", "--model", "~nobody-here/a.onnx"),
+        5,
+        ("no model file ~nobody-here",),
+    ),
     Case("an ONNX file of zero bytes", with_model(Path.touch), 5, ("bad.onnx", "0 bytes")),
     Case("a text named .onnx", with_model(lambda path: path.write_text("Dear diary")), 5, ("bad.onnx", "no ONNX")),
     Case("a truncated ONNX file", with_model(cut_network), 5, ("bad.onnx", "cut off")),
@@ -378,6 +392,7 @@ CASES = [
     Case("a network without its outputs", with_model(lambda path: network(path, names=("a", "b", "c"))), 5, ("mask",)),
     Case("no such provider", typed("start", "-s", "demo", "--provider", "abacus"), 2, ("abacus", "openvino")),
     Case("a setting out of range", typed("start", FRRCAM_RESTORE__STRENGTH="7"), 2, ("restore.strength", "7")),
+    Case("a variable without its section", typed("start", FRRCAM_STRENGTH="1"), 2, ("FRRCAM_STRENGTH", "restore")),
     Case("a setting that is none", config("[restore]\nstrenght = 1\n"), 2, ("strenght",)),
     Case("a config.toml that is no TOML", config("[restore\n"), 2, ("config.toml",)),
 ]
@@ -401,7 +416,8 @@ def run(case: Case, folder: Path) -> tuple[str, Printed]:
     runner = CliRunner()
     env = {"COLUMNS": "400", "XDG_CONFIG_HOME": str(folder / "no-config"), "NO_COLOR": "1"}
     if isinstance(made, Arguments):
-        result = runner.invoke(app, made.line, env=env | dict(made.env))
+        with full_disk() if case.full else contextlib.nullcontext():
+            result = runner.invoke(app, made.line, env=env | dict(made.env))
         settings = " ".join(f"{key}={value}" for key, value in made.env.items())
         line = " ".join([*([settings] if settings else []), "frrcam", *made.line])
     else:
@@ -441,10 +457,12 @@ def test_bad_input_is_one_clear_line_and_an_exit_code(case: Case, tmp_path: Path
 @pytest.mark.parametrize("what", CHATTY)
 def test_no_library_adds_a_line_of_its_own(what: str, tmp_path: Path) -> None:
     """The whole program: what OpenCV, FFmpeg or ONNX Runtime write past Python is seen too."""
-    made = next(case for case in CASES if case.what == what).make(tmp_path)
+    case = next(case for case in CASES if case.what == what)
+    made = case.make(tmp_path)
     assert isinstance(made, Arguments)
     command = [sys.executable, "-m", "frrcam", *made.line]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    with full_disk() if case.full else contextlib.nullcontext():
+        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert re.fullmatch(r"frrcam: error: [^\n]+\n", result.stderr), result.stderr
     assert result.stdout == ""
 

@@ -4,15 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from frrcam.bench import BenchReport, check_plot, plot, run_bench
+from frrcam.bench import BenchReport, MemorySink, check_plot, plot, run_bench
 from frrcam.config import load_settings
-from frrcam.errors import SinkUnusable
+from frrcam.errors import ProviderError, SinkUnusable
+from frrcam.frame import Frame
 from frrcam.restore.types import FakeRestorer
 from frrcam.runtime.budget import Budget, ladder
 from frrcam.runtime.daemon import Daemon
 from frrcam.runtime.enhancer import Engine
 from frrcam.runtime.pipeline import Pipeline
 from frrcam.sources.base import FakeSource
+from tests.disk import full_disk
 from tests.runtime.fakes import FakeDetector, FakeTracker, picture, track
 
 FACES = [track(number, x=70.0 * number, y=80, side=60) for number in range(4)]
@@ -44,6 +46,36 @@ def test_the_pictures_measured_have_the_size_asked_for(size: tuple[int, int] | N
     assert report.size == "{}x{}".format(*measured)
 
 
+def test_what_is_measured_is_of_this_run() -> None:
+    report, daemon = bench()
+    totals = sorted(1000 * record.total for record in daemon.metrics.window())
+    frame = report.frame_ms
+    assert frame["p50"] <= frame["p95"] <= frame["p99"] <= frame["max"] == pytest.approx(totals[-1], abs=0.01)
+    assert frame["p50"] < totals[-1]
+    assert report.frames == len(totals)
+    assert 0 < report.cpu_cores < 64
+    assert 30 < report.peak_mb < 100_000
+    assert report.first_frame_s > 0
+
+
+def test_without_its_networks_nothing_is_measured() -> None:
+    source = FakeSource([picture(320, 240)])
+
+    def load(period: float) -> Engine:
+        raise ProviderError("there is no abacus here")
+
+    with pytest.raises(ProviderError, match="abacus"):
+        run_bench(lambda: source, load, 1.0, load_settings())
+    assert source.closed
+
+
+def test_an_odd_picture_is_measured_as_the_even_one_that_a_virtual_camera_takes() -> None:
+    sink = MemorySink(97, 65)
+    payload = sink.convert(picture(97, 65))
+    assert payload.shape == (96, 96)
+    sink.send(payload, Frame(payload, 0, 0.0, "test"))
+
+
 def test_a_plot_is_drawn(tmp_path: Path) -> None:
     report, daemon = bench()
     plot(report, daemon, tmp_path / "times.png")
@@ -52,10 +84,12 @@ def test_a_plot_is_drawn(tmp_path: Path) -> None:
 
 def test_a_plot_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     report, daemon = bench()
-    (tmp_path / "full.png").symlink_to("/dev/full")
-    with pytest.raises(SinkUnusable, match="disk is full") as raised:
-        plot(report, daemon, tmp_path / "full.png")
+    (tmp_path / "times.png").write_text("those of yesterday")
+    with full_disk(1000), pytest.raises(SinkUnusable, match="disk is full") as raised:
+        plot(report, daemon, tmp_path / "times.png")
     assert "\n" not in str(raised.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["times.png"]
+    assert (tmp_path / "times.png").read_text() == "those of yesterday"
 
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder where no file can be made")

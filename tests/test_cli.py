@@ -7,10 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from frrcam.cli import app
+from frrcam.sources.video import VideoSource
 
 COMMANDS = ["start", "bench", "enhance", "devices", "doctor", "models", "status"]
 
@@ -75,6 +78,55 @@ def test_standard_output_may_be_closed_cut_short_or_without_arrows() -> None:
     ascii_only = typed("frrcam doctor", PYTHONIOENCODING="ascii")
     assert ascii_only.returncode in (0, 1)
     assert ascii_only.stderr == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
+@pytest.mark.parametrize("redirection", ["<&-", "</dev/null"])
+def test_a_licence_that_nobody_can_accept_is_one_line_after_it(redirection: str) -> None:
+    ran = typed(f"frrcam models fetch buffalo_sc {redirection}")
+    assert ran.returncode == 5
+    assert "NON-COMMERCIAL" in ran.stderr
+    *_, last = ran.stderr.splitlines()
+    assert last == "frrcam: error: buffalo_sc was not fetched: nobody is there to accept its licence; --yes does"
+
+
+def test_doctor_ends_with_what_it_found() -> None:
+    ran = typed("frrcam doctor --json")
+    assert ran.returncode == any(finding["status"] == "bad" for finding in json.loads(ran.stdout))
+
+
+def test_what_is_typed_reaches_the_pictures_and_status_comes_as_lines_of_json(tmp_path: Path) -> None:
+    picture = np.full((96, 128, 3), 30, np.uint8)
+    picture[:, :64] = 220
+    cv2.imwrite(str(tmp_path / "in.png"), picture)
+    ran = typed(f"cd '{tmp_path}' && frrcam start -s in.png --mirror -p cpu -o out.mp4 --frames 60 --json")
+    assert ran.returncode == 0, ran.stderr
+    lines = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert lines
+    assert {line["output"] for line in lines} == {"out.mp4 (out.mp4)"}
+    image = VideoSource(tmp_path / "out.mp4").read().image  # type: ignore[union-attr]
+    assert image[48, 20].max() < 60
+    assert image[48, 108].min() > 190
+
+
+@pytest.mark.parametrize("command", ["start -s demo -o preview", "bench", "enhance in.png out.png"])
+def test_a_provider_that_is_named_and_cannot_run_is_an_error(command: str, tmp_path: Path) -> None:
+    from frrcam.restore.providers import PROVIDERS
+
+    lacking = next(provider.name for provider in PROVIDERS.values() if provider.version is None)
+    cv2.imwrite(str(tmp_path / "in.png"), np.full((96, 128, 3), 30, np.uint8))
+    ran = typed(f"cd '{tmp_path}' && frrcam {command} -p {lacking}")
+    assert (ran.returncode, ran.stdout) == (6, "")
+    assert ran.stderr.count("\n") == 1
+    assert lacking in ran.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
+def test_a_licence_accepted_beforehand_is_not_asked_for(tmp_path: Path) -> None:
+    ran = typed(f"frrcam models fetch buffalo_sc --yes --from '{tmp_path}/gone.zip' </dev/null")
+    assert ran.returncode == 5
+    assert "Accept?" not in ran.stderr
+    assert ran.stderr.splitlines()[-1].startswith(f"frrcam: error: no file {tmp_path}/gone.zip")
 
 
 TELL = """
@@ -145,6 +197,28 @@ def test_the_runtime_never_imports_torch_or_train() -> None:
     names = "frrcam.start, frrcam.bench, frrcam.enhance, frrcam.doctor, frrcam.devices, frrcam.cli"
     code = f"import sys, {names}; sys.exit(bool({{'torch', 'train'}} & {{name.split('.')[0] for name in sys.modules}}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+INTERRUPTED = """
+import signal, sys
+from frrcam.__main__ import main
+sys.addaudithook(lambda event, about: event == "import" and about[0] == "typer" and signal.raise_signal(signal.SIGINT))
+main()
+"""
+"""Ctrl-C while the commands are loaded."""
+
+
+def test_an_interrupt_before_the_command_is_no_traceback() -> None:
+    ran = subprocess.run([sys.executable, "-c", INTERRUPTED], check=False, capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a folder that cannot be made")
+def test_a_home_that_cannot_be_written_to_is_not_remarked_upon(tmp_path: Path) -> None:
+    homes = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"), "/dev/null/x")
+    plot = tmp_path / "times.png"
+    ran = typed(f"frrcam bench -s demo --size 160x120 --seconds 1 -p cpu --plot '{plot}' >/dev/null", **homes)
+    assert (ran.returncode, ran.stderr) == (0, f"frrcam: frame times drawn in {plot}\n")
 
 
 LEAVE = """

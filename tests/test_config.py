@@ -1,4 +1,5 @@
 import os
+import re
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 
@@ -182,9 +183,27 @@ def test_a_bad_environment_is_named(environment: MutableMapping[str, str], name:
         load_settings()
 
 
+@pytest.mark.parametrize("name", ["FRRCAM_STRENGTH", "FRRCAM_RESTORE_STRENGTH", "frrcam_camere__size", "FRRCAM_"])
+def test_a_variable_that_is_no_setting_is_named(environment: MutableMapping[str, str], name: str):
+    environment[name] = "1"
+    with pytest.raises(ConfigError, match=f"{name} is no setting; .*FRRCAM_RESTORE__STRENGTH.* camera, output"):
+        load_settings()
+    environment[name] = ""
+    assert load_settings() == Settings()
+
+
+@pytest.mark.parametrize("name", ["FRRCAM_DATA", "FRRCAM_VM_CACHE", "FRRCAM_SCREENSHOTS", "FRRCAMERA", "XFRRCAM_X"])
+def test_variables_of_others_are_none_of_ours(environment: MutableMapping[str, str], name: str):
+    environment[name] = "1"
+    assert load_settings() == Settings()
+
+
 def test_of_two_places_the_one_that_decides_is_named(config: Path, environment: MutableMapping[str, str]):
     config.write_text("[restore]\nstrength = 7\n")
     with pytest.raises(ConfigError, match=r"restore\.strength = 7 in .*config\.toml: .*less than or equal to 1"):
+        load_settings()
+    environment["FRRCAM_RESTORE__STRENGTH"] = ""
+    with pytest.raises(ConfigError, match=r"restore\.strength = 7 in .*config\.toml"):
         load_settings()
     environment["FRRCAM_RESTORE__STRENGTH"] = "8"
     with pytest.raises(ConfigError, match=r"strength = '8' in the environment \(FRRCAM_RESTORE__STRENGTH\): "):
@@ -247,3 +266,14 @@ def test_a_file_that_is_no_text_is_named(config: Path):
     config.write_bytes(b"\xff\xfe[camera]")
     with pytest.raises(ConfigError, match="not valid TOML"):
         load_settings()
+
+
+def test_the_readme_shows_a_file_that_can_be_read_and_names_every_setting(config: Path):
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    example = re.search(r"config\.toml`:\n\n```\n(.*?)```", readme, re.DOTALL)
+    assert example
+    config.write_text(example[1])
+    assert load_settings().restore.strength == 0.8
+    told = re.findall(r"\w+", example[1])
+    for name, field in Settings.model_fields.items():
+        assert {name, *field.annotation.model_fields} <= set(told)  # type: ignore[union-attr]

@@ -256,3 +256,16 @@ def test_tables_and_json_say_the_same(hardware: Hardware) -> None:
         assert virtual["label"] in text
     for detail in ("1280x720@60", "zoom (pid 4711)", "no permission", "YU12:1280x720@30/1"):
         assert detail in text
+
+
+def test_a_metadata_node_that_may_not_be_asked_is_no_camera_either(hardware: Hardware) -> None:
+    hardware.add_camera(0).refuses = errno.EACCES
+    hardware.add_metadata(1).refuses = errno.EACCES
+    assert [camera.node for camera in list_cameras(hardware.system)] == ["/dev/video0"]
+
+
+@pytest.mark.parametrize("producing", [True, False])
+def test_where_v4l2loopback_tells_no_state_its_abilities_do(hardware: Hardware, producing: bool) -> None:
+    hardware.add_loopback(10, producing=producing)
+    hardware.write("/sys/devices/virtual/video4linux/video10/state", "")
+    assert [camera.producing for camera in list_virtual_cameras(hardware.system)] == [producing]

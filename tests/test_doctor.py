@@ -2,6 +2,7 @@ import errno
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
@@ -82,22 +83,24 @@ class Ward:
             raise ControlError("this system has no systemd")
         return self.service
 
-    def examined(self) -> list[Finding]:
+    @property
+    def probes(self) -> Probes:
         given = self.hardware.system
         system = System(given.root, given.open, given.close, given.ioctl, self.platform, given.pid)
-        return examine(
-            Probes(
-                system,
-                lambda: self.providers,
-                self.manifest,
-                self.verify,
-                self.version,
-                self.python,
-                self.environment,
-                self.ask_service,
-                self.pipewire,
-            )
+        return Probes(
+            system,
+            lambda: self.providers,
+            self.manifest,
+            self.verify,
+            self.version,
+            self.python,
+            self.environment,
+            self.ask_service,
+            self.pipewire,
         )
+
+    def examined(self) -> list[Finding]:
+        return examine(self.probes)
 
     def finding(self, title: str) -> Finding:
         (finding,) = [finding for finding in self.examined() if finding.title == title]
@@ -248,6 +251,10 @@ def failed_service(ward: Ward) -> None:
     ward.service = ServiceStatus(True, True, False, "failed (exit-code)", 5, "", None)
 
 
+def service_that_tries_again(ward: Ward) -> None:
+    ward.service = ServiceStatus(True, True, False, "activating (auto-restart)", 7, "", None)
+
+
 def stopped_service(ward: Ward) -> None:
     ward.service = ServiceStatus(True, False, False, "inactive (dead)", 0, "", None)
 
@@ -301,6 +308,7 @@ def elsewhere(ward: Ward) -> None:
         (without_its_library, "PipeWire", "info", "cannot be used: PipeWire is not installed; run: sudo apt", ""),
         (no_service, "service", "info", "frrcam service install starts it", ""),
         (failed_service, "service", "bad", "failed (exit-code); starts at login; restarted 5", "frrcam service logs"),
+        (service_that_tries_again, "service", "bad", "activating (auto-restart)", "frrcam service logs"),
         (stopped_service, "service", "warn", "does not run: inactive", "frrcam service install"),
         (no_systemd, "service", "info", "no systemd", ""),
         (elsewhere, "virtual camera", "info", "OBS", ""),
@@ -335,3 +343,17 @@ def test_table_and_json_say_the_same(ward: Ward) -> None:
 
 def test_this_machine_can_be_examined() -> None:
     assert {"Python", "onnxruntime"} <= {finding.title for finding in examine()}
+
+
+def test_what_the_system_refuses_to_show_is_said_and_the_rest_is_looked_at(tmp_path: Path) -> None:
+    ward = Ward(tmp_path)
+    ward.well()
+
+    def refused(model: ModelEntry) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    findings = examine(replace(ward.probes, verify=refused))
+    assert [(found.status, found.detail) for found in findings if found.title == "models"] == [
+        ("bad", "cannot be examined: [Errno 13] Permission denied")
+    ]
+    assert [found.status for found in findings if found.title == "service"] == ["ok"]

@@ -2,6 +2,8 @@
 
 import json
 import signal
+import struct
+import zlib
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from fractions import Fraction
 from itertools import accumulate
@@ -37,6 +39,7 @@ from frrcam.faces.types import Detection
 from frrcam.frame import Frame, Image
 from frrcam.restore.types import FakeRestorer, Restored
 from frrcam.sources.demo import DemoSource
+from tests.disk import full_disk
 
 WIDTH, HEIGHT = 160, 128
 CENTRE, SIDE = (80.0, 64.0), 100.0
@@ -189,6 +192,20 @@ def test_a_doubtful_face_in_a_picture_is_enhanced_too(tmp_path: Path) -> None:
     assert after[64, 80].astype(int).sum() > before[64, 80].astype(int).sum() + 60
 
 
+@pytest.mark.parametrize("folder", [False, True])
+def test_of_several_pictures_in_a_file_it_is_said_that_only_the_first_is_taken(tmp_path: Path, folder: bool) -> None:
+    source, target = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    target.mkdir()
+    assert cv2.imwritemulti(str(source / "pages.tif"), [scene(), scene(4), scene(8)])
+    write(source / "one.png", scene())
+    said = list[str]()
+    report = run(source, target, said=said) if folder else run(source / "pages.tif", target / "pages.tif", said=said)
+    assert said[0] == f"{source / 'pages.tif'} holds 3 pictures; only the first is in {target / 'pages.tif'}"
+    assert len(said) == 2
+    assert [file["left_out"] for file in report.as_json()["files"]] == ([0, 2] if folder else [2])
+
+
 def test_strength_scales_the_change(tmp_path: Path) -> None:
     before = scene()
     run(write(tmp_path / "in.png", before), tmp_path / "out.png", strength=0.5)
@@ -239,6 +256,8 @@ def test_transparency_is_kept_where_the_format_has_it(tmp_path: Path) -> None:
     np.testing.assert_array_equal(after[..., 3], alpha)
     run(source, tmp_path / "out.jpg")
     assert cv2.imread(str(tmp_path / "out.jpg"), cv2.IMREAD_UNCHANGED).shape == (HEIGHT, WIDTH, 3)
+    run(source, tmp_path / "both.png", compare=True)
+    assert cv2.imread(str(tmp_path / "both.png"), cv2.IMREAD_UNCHANGED).shape == (HEIGHT, 2 * WIDTH, 3)
 
 
 @pytest.mark.skipif(not hasattr(cv2, "imdecodeWithMetadata"), reason="this OpenCV tells no profile")
@@ -252,6 +271,30 @@ def test_a_colour_profile_is_kept(tmp_path: Path) -> None:
         run(tmp_path / "in.jpg", tmp_path / name)
         kinds, chunks = cv2.imreadWithMetadata(str(tmp_path / name), flags=cv2.IMREAD_COLOR)[1:]
         assert bytes(dict(zip(kinds, chunks, strict=True))[cv2.IMAGE_METADATA_ICCP].ravel()) == profile.tobytes()
+
+
+def test_transparency_that_does_not_fit_a_turned_picture_is_left_out(tmp_path: Path) -> None:
+    alpha = np.tile(np.arange(WIDTH, dtype=np.uint8), (HEIGHT, 1))
+    source = write(tmp_path / "in.png", np.dstack((scene(), alpha)))
+    turned = b"eXIfMM\0*\0\0\0\x08" + struct.pack(">HHHIHHI", 1, 0x0112, 3, 1, 3, 0, 0)
+    chunk = struct.pack(">I", len(turned) - 4) + turned + struct.pack(">I", zlib.crc32(turned))
+    data = source.read_bytes()
+    source.write_bytes(data[:33] + chunk + data[33:])
+    run(source, tmp_path / "out.png")
+    after = cv2.imread(str(tmp_path / "out.png"), cv2.IMREAD_UNCHANGED)
+    assert after is not None
+    assert after.shape == (HEIGHT, WIDTH, 3)
+
+
+@pytest.mark.skipif(not hasattr(cv2, "imdecodeWithMetadata"), reason="this OpenCV tells no profile")
+def test_a_profile_of_other_colours_is_not_kept(tmp_path: Path) -> None:
+    """Of a grey picture, which comes out in three colours."""
+    profile = np.frombuffer(bytes(16) + b"GRAY" + bytes(108), np.uint8)
+    _, data = cv2.imencodeWithMetadata(".jpg", scene()[..., 0], [cv2.IMAGE_METADATA_ICCP], [profile])
+    (tmp_path / "in.jpg").write_bytes(data.tobytes())
+    run(tmp_path / "in.jpg", tmp_path / "out.jpg")
+    assert b"GRAY" in data.tobytes()
+    assert b"GRAY" not in (tmp_path / "out.jpg").read_bytes()
 
 
 @pytest.mark.parametrize("orientation", [3, 6])
@@ -488,10 +531,10 @@ def test_an_output_folder_around_the_input_leaves_nothing_out(tmp_path: Path) ->
 
 
 def test_names_that_cannot_be_written_change_without_falling_together(tmp_path: Path) -> None:
-    for name in ("a.avi", "a.mkv", "b.webm", "c.jfif", "d.MP4"):
+    for name in ("a.avi", "a.mkv", "b.webm", "c.jfif", "d.MP4", "e.avi", "e.webm"):
         (tmp_path / name).write_bytes(b"x")
     jobs = plan_jobs(tmp_path, tmp_path / "out")
-    assert [job.target.name for job in jobs] == ["a.avi.mkv", "a.mkv", "b.mkv", "c.png", "d.MP4"]
+    assert [job.target.name for job in jobs] == ["a.avi.mkv", "a.mkv", "b.mkv", "c.png", "d.MP4", "e.mkv", "e.webm.mkv"]
 
 
 def test_an_output_folder_takes_the_name_of_the_input(tmp_path: Path) -> None:
@@ -594,8 +637,7 @@ def test_a_full_disk_is_named_and_nothing_stays(tmp_path: Path, name: str) -> No
     source = tmp_path / name
     write(source, scene()) if name.endswith("png") else write_clip(source)
     target = source.with_stem("out")
-    target.with_name(target.name + ".part").symlink_to("/dev/full")
-    with pytest.raises(SinkUnusable, match="disk is full"):
+    with full_disk(), pytest.raises(SinkUnusable, match="disk is full"):
         run(source, target)
     assert nothing_but(tmp_path, [name])
 

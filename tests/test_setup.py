@@ -189,6 +189,12 @@ def test_a_new_label_and_number_replace_the_old_ones(kernel: Kernel, said: list[
     assert (labels(kernel), tree(kernel)) == ({}, {})
 
 
+def test_a_new_label_may_keep_the_number(kernel: Kernel, said: list[str]) -> None:
+    setup(SetupOptions(), said.append, kernel.machine())
+    setup(SetupOptions(label="Second", number=40), said.append, kernel.machine())
+    assert labels(kernel) == {"/dev/video40": "Second"}
+
+
 def test_adds_a_camera_beside_those_of_others(kernel: Kernel, said: list[str]) -> None:
     kernel.loads(OBS_Camera=10)
     kernel.hardware.write("/etc/modprobe.d/obs.conf", OBS)

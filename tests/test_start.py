@@ -4,8 +4,9 @@ import io
 import json
 import os
 import signal
+import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +15,18 @@ import pytest
 
 from frrcam.config import Settings, load_settings
 from frrcam.control.status import Status
-from frrcam.errors import ModelNotFound, SinkNotFound, SinkUnusable, SourceLost, SourceNotFound, UsageError
+from frrcam.errors import (
+    ControlError,
+    ModelNotFound,
+    SinkNotFound,
+    SinkUnusable,
+    SourceLost,
+    SourceNotFound,
+    UsageError,
+)
 from frrcam.faces.detector import FakeDetector
 from frrcam.runtime.budget import Budget, ladder
+from frrcam.runtime.engine import loaded
 from frrcam.runtime.enhancer import Engine
 from frrcam.runtime.notices import Notices
 from frrcam.runtime.pipeline import Pipeline
@@ -33,10 +43,10 @@ from frrcam.start import (
     check_snapshot,
     choose_sink,
     choose_source,
-    loaded,
     spare_source,
     start,
 )
+from tests.disk import full_disk
 from tests.test_enhance import write_clip
 
 GREY = np.full((64, 96, 3), 90, np.uint8)
@@ -49,6 +59,8 @@ class World:
         self.camera, self.virtual_camera = camera, virtual_camera
         self.opened: list[tuple[object, ...]] = []
         self.rates: list[float] = []
+        self.sizes: list[tuple[int, int]] = []
+        self.sources: list[FakeSource] = []
         self.image = GREY
         self.sink = FakeSink()
 
@@ -60,10 +72,12 @@ class World:
             raise SourceNotFound("there is no camera")
         fake = FakeSource([self.image], fps=200.0, live=source is None, loop=True)
         fake.info = replace(fake.info, reopen_as="by-name" if source is None else None)
+        self.sources.append(fake)
         return fake
 
     def open_sink(self, output: str | None, width: int, height: int, fps: float, *, label: str) -> Sink:
         self.rates.append(fps)
+        self.sizes.append((width, height))
         if not self.virtual_camera:
             raise SinkNotFound("there is no virtual camera")
         return self.sink
@@ -103,11 +117,14 @@ def test_a_camera_is_found_again_by_name_not_number() -> None:
     assert [device for device, *_ in world.opened] == ["0", "by-name"]
 
 
-@pytest.mark.parametrize(("output", "loop"), [(None, True), ("preview", True), ("/dev/video9", True), ("a.mp4", False)])
-def test_a_clip_loops_unless_it_goes_to_a_file(output: str | None, loop: bool) -> None:
+BY_PATH = "/dev/v4l/by-path/pci-0000:00:14.0-video-index0"
+
+
+@pytest.mark.parametrize("output", [None, "preview", "pipewire", "/dev/video9", BY_PATH, "a.mp4"])
+def test_a_clip_loops_unless_it_goes_to_a_file(output: str | None) -> None:
     world = World()
     choose_source(load_settings({"camera": {"source": "x.mp4"}, "output": {"output": output}}), print, world.openers)
-    assert world.opened == [(None, "x.mp4", loop)]
+    assert world.opened == [(None, "x.mp4", output != "a.mp4")]
 
 
 def test_without_a_virtual_camera_the_preview_page_serves() -> None:
@@ -141,6 +158,18 @@ def test_a_snapshot_that_cannot_be_written_is_known_at_the_start(
         check_snapshot(tmp_path / name)
 
 
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder where no file can be made")
+def test_a_folder_that_takes_no_snapshot_is_known_at_the_start_even_to_root() -> None:
+    with pytest.raises(SinkUnusable, match=r"/proc/a\.png: cannot be written"):
+        check_snapshot(Path("/proc/a.png"))
+
+
+def test_looking_whether_a_snapshot_can_be_written_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("that of yesterday")
+    check_snapshot(tmp_path / "a.png")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["that of yesterday"]
+
+
 def test_start_publishes_plain_pictures_without_an_engine_and_leaves_a_snapshot(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -157,12 +186,62 @@ def test_start_publishes_plain_pictures_without_an_engine_and_leaves_a_snapshot(
     json.dumps(said)
 
 
-def test_a_rate_that_a_clip_does_not_have_is_said_and_its_own_counts() -> None:
+@pytest.mark.parametrize("asked", [30, 190])
+def test_a_rate_that_a_clip_does_not_have_is_said_and_its_own_counts(asked: int) -> None:
     world, said = World(), list[str]()
-    settings = load_settings({"camera": {"source": "x.mp4", "fps": 30.0}})
+    settings = load_settings({"camera": {"source": "x.mp4", "fps": asked}})
     start(settings, StartOptions(1), said.append, world.openers)
-    assert "fake gives 200 pictures a second, not the 30 asked for" in said
+    assert f"fake gives 200 pictures a second, not the {asked} asked for" in said
     assert world.rates == [200.0]
+
+
+def test_pictures_are_published_in_the_size_asked_for() -> None:
+    world = World()
+    start(load_settings({"camera": {"source": "x.mp4", "size": "128x96"}}), StartOptions(1), print, world.openers)
+    assert world.sizes == [(128, 96)]
+    assert world.sink.sent[0][0].shape == (96, 128, 3)
+
+
+def test_the_pages_secret_stays_out_of_the_journal() -> None:
+    said = list[str]()
+    start(load_settings(), StartOptions(1, service=True), said.append, World().openers)
+    assert said
+    assert not any("http" in line for line in said)
+
+
+class Unread(FakeSink):
+    """A camera that nobody watches."""
+
+    how = "nobody is asked"
+
+    def watching(self, timeout: float) -> bool:
+        raise AssertionError("it was asked who watches")
+
+
+def test_a_run_of_so_many_pictures_waits_for_nobody_to_watch() -> None:
+    world = World()
+    world.sink = Unread()
+    assert start(load_settings(), StartOptions(2), print, world.openers) == 2
+    world.sink = Unread()
+    with pytest.raises(AssertionError, match="who watches"):
+        start(load_settings(), StartOptions(), print, world.openers)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs a list of open files")
+def test_where_the_page_cannot_be_had_all_that_was_opened_is_closed(
+    environment: MutableMapping[str, str], tmp_path: Path
+) -> None:
+    world = World()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd, socket.create_server(("127.0.0.1", 0)) as taken:
+        systemd.bind(str(tmp_path / "notify"))
+        environment["NOTIFY_SOCKET"] = str(tmp_path / "notify")
+        settings = load_settings({"control": {"port": taken.getsockname()[1]}})
+        before = len(os.listdir("/proc/self/fd"))
+        with pytest.raises(ControlError, match="cannot be had"):
+            start(settings, StartOptions(1), print, world.openers)
+        assert len(os.listdir("/proc/self/fd")) == before
+    assert world.sink.closed
+    assert [source.closed for source in world.sources] == [1]
 
 
 def test_nothing_is_said_beside_the_error_of_an_output_that_is_not_there() -> None:
@@ -185,7 +264,6 @@ ITSELF: list[Callable[[Path], object]] = [
     lambda path: path.parent / "folder" / ".." / path.name,
     lambda path: path.with_name("link.mp4"),
     lambda path: path.with_name("hard.mp4"),
-    lambda path: path.with_name("unfinished.mp4"),
 ]
 
 
@@ -195,8 +273,7 @@ def test_the_clip_that_is_played_is_never_overwritten(tmp_path: Path, other: Cal
     clip.write_bytes(b"precious")
     (tmp_path / "folder").mkdir()
     (tmp_path / "link.mp4").symlink_to(clip)
-    for name in ("hard.mp4", "unfinished.mp4.part"):
-        (tmp_path / name).hardlink_to(clip)
+    (tmp_path / "hard.mp4").hardlink_to(clip)
     world, target = World(), other(clip)
     settings = load_settings({"camera": {"source": str(clip)}, "output": {"output": str(target)}})
     with pytest.raises(UsageError, match="never overwritten"):
@@ -217,17 +294,11 @@ def test_what_is_not_there_or_another_file_may_be_named(source: str, target: str
 @pytest.mark.parametrize("frames", [2, 60])
 def test_a_disk_that_fills_up_is_an_error_of_the_run(tmp_path: Path, frames: int) -> None:
     """Two pictures are still in memory when the file is completed; of sixty some are written before."""
-    resource = pytest.importorskip("resource")
     world, said = World(), list[str]()
     world.image = np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8)
     settings = load_settings({"camera": {"source": "x.mp4"}, "output": {"output": str(tmp_path / "out.mp4")}})
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, before[1]))
-    try:
-        with pytest.raises(SinkUnusable, match="disk is full"):
-            start(settings, StartOptions(frames), said.append, replace(world.openers, sink=open_sink))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with full_disk(8192), pytest.raises(SinkUnusable, match="disk is full"):
+        start(settings, StartOptions(frames), said.append, replace(world.openers, sink=open_sink))
     assert list(tmp_path.iterdir()) == []
     assert not any("trying" in line for line in said)
 

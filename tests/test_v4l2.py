@@ -1,5 +1,7 @@
 import errno
 import os
+import struct
+import time
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frrcam import v4l2
-from frrcam.v4l2 import Capability, FrameSizes, System
+from frrcam.v4l2 import Capability, FrameSizes, System, wait_for_event
 from tests.fakes_v4l2 import Hardware
 
 
@@ -20,7 +22,6 @@ def test_requests_have_the_kernels_numbers() -> None:
     """As gcc prints them from linux/videodev2.h on x86-64."""
     assert v4l2.VIDIOC_QUERYCAP == 0x80685600
     assert v4l2.VIDIOC_ENUM_FMT == 0xC0405602
-    assert v4l2.VIDIOC_G_FMT == 0xC0D05604
     assert v4l2.VIDIOC_REQBUFS == 0xC0145608
     assert v4l2.VIDIOC_ENUM_FRAMESIZES == 0xC02C564A
     assert v4l2.VIDIOC_ENUM_FRAMEINTERVALS == 0xC034564B
@@ -66,16 +67,6 @@ def test_a_range_of_sizes_and_rates_is_one_answer(hardware: Hardware) -> None:
         assert list(v4l2.enum_frame_intervals(system, fd, "YUYV", 640, 480)) == [60.0, 1.0]
 
 
-def test_a_format_of_the_moment_and_its_absence(hardware: Hardware) -> None:
-    hardware.add_loopback(10, producing=True)
-    hardware.add_loopback(11)
-    system = hardware.system
-    with system.opened("/dev/video10") as fd:
-        assert v4l2.get_format(system, fd) == v4l2.PictureFormat(1280, 720, "YU12")
-    with system.opened("/dev/video11") as fd, pytest.raises(OSError, match="Invalid argument"):
-        v4l2.get_format(system, fd)
-
-
 def test_buffers_of_a_streaming_camera_are_refused(hardware: Hardware) -> None:
     camera = hardware.add_camera(0)
     with hardware.system.opened("/dev/video0") as fd:
@@ -111,3 +102,34 @@ def test_the_nearest_size_is_one_of_the_range(
     for got, wanted, (low, high, step) in zip(nearest, (wanted_width, wanted_height), (width, height), strict=True):
         assert got in range(low, high + 1, step)
         assert abs(got - wanted) == min(abs(each - wanted) for each in range(low, high + 1, step))
+
+
+def answering(*values: int, form: str, at: int) -> System:
+    """A driver that gives the same answer to whatever it is asked, and how often."""
+
+    def ioctl(fd: int, request: int, argument: bytearray | int) -> object:
+        assert isinstance(argument, bytearray)
+        struct.pack_into(form, argument, at, *values)
+        return 0
+
+    return System(ioctl=ioctl)
+
+
+def test_a_range_of_sizes_is_one_answer_however_often_the_driver_gives_it() -> None:
+    system = answering(3, 2, 640, 2, 2, 480, 2, form="7I", at=8)
+    assert list(v4l2.enum_frame_sizes(system, 3, "YUYV")) == [FrameSizes(2, 640, 2, 2, 480, 2)]
+
+
+@pytest.mark.parametrize(("whole", "told"), [(0x85, Capability(0x85)), (0x8000_0085, Capability.VIDEO_OUTPUT)])
+def test_an_old_driver_tells_of_the_device_and_a_newer_one_of_the_node(whole: int, told: Capability) -> None:
+    system = answering(whole, int(Capability.VIDEO_OUTPUT), form="II", at=84)
+    assert v4l2.query_capability(system, 3).capabilities == told
+
+
+def test_a_descriptor_that_only_tells_of_errors_is_not_asked_all_the_time() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    began = time.monotonic()
+    assert wait_for_event(writing, 0.05)
+    assert time.monotonic() - began > 0.04
+    os.close(writing)

@@ -7,7 +7,7 @@ import typer
 
 from frrcam.commands.console import err, fail, print_json, say, show
 from frrcam.commands.options import Json
-from frrcam.errors import FrrcamError
+from frrcam.errors import DownloadError, FrrcamError
 
 app = typer.Typer(no_args_is_help=False, invoke_without_command=True)
 
@@ -31,7 +31,7 @@ def models(context: typer.Context, as_json: Json = False) -> None:
 
 @app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="buffalo_s (122 MB) or buffalo_sc (14 MB): the same detector.")],
+    name: Annotated[str, typer.Argument(help="buffalo_s (128 MB) or buffalo_sc (15 MB): the same detector.")],
     yes: Annotated[bool, typer.Option("--yes", help="Accept the licence (non-commercial research only).")] = False,
     archive: Annotated[Path | None, typer.Option("--from", help="The pack's zip, brought by other means.")] = None,
 ) -> None:
@@ -48,7 +48,13 @@ def fetch(
 
     def consent(text: str) -> bool:
         say(text)
-        return yes or typer.confirm("Accept?", err=True)
+        try:
+            return yes or typer.confirm("Accept?", err=True)
+        except typer.Abort as ended:
+            if not isinstance(ended.__context__, EOFError):  # Ctrl-C
+                raise
+            typer.echo(err=True)
+            raise DownloadError(f"{name} was not fetched: nobody is there to accept its licence; --yes does") from None
 
     try:
         with download.progress_bar(name, err) as report:

@@ -120,7 +120,8 @@ class FaceMemory:
         np.copyto(self._crop, small)
         self._moved.fill(1.0)
         self._light = _mean_colour(crop, mask, self._moved)
-        self._effect, self._empty = effect, False
+        # what takes another picture's place comes up anew: of a camera that was just covered, the network makes a face
+        self._effect, self._empty = effect if self._empty else 0.0, False
 
     def _motion(self, small: Plane, dt: float) -> Plane | None:
         """Motion in [0,1] per low-passed pixel against the remembered crop; None if that shows something else."""

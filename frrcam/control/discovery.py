@@ -51,6 +51,14 @@ def announce(daemon: Daemon, path: Path) -> None:
     os.replace(part, path)
 
 
+def stand_in(daemon: Daemon, path: Path) -> None:
+    """Announces this daemon where no other is to be found any more. Raises OSError."""
+    with contextlib.suppress(ControlError):
+        find_daemon(path)
+        return
+    announce(daemon, path)
+
+
 def withdraw(daemon: Daemon, path: Path) -> None:
     """Removes the file if it is still this daemon's."""
     if _read(path) == daemon:

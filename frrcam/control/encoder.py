@@ -71,7 +71,8 @@ class Encoder:
 def _give_way() -> None:
     """The networks come first: on Linux, where priorities belong to threads, this one runs on what they leave."""
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        own = os.getpriority(os.PRIO_PROCESS, 0)  # under nice it may be more, and to take less is not allowed
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), max(10, own))
 
 
 def _shrunk(image: Image, max_width: int | None) -> Image:

@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 
 MAX_FPS = 20.0
 EVENT_S = 0.5
+STAND_IN_S = 2.0
+"""Seconds between looks at whether the daemon that the other commands find is still there."""
 JOIN_S = 1.0
 SEND_BUFFER = 128 * 1024
 """Bytes that may be on their way to a viewer: a slow one gets fewer pictures, not older ones."""
@@ -86,6 +88,7 @@ class ControlServer(Closing):
         announce_at: Path | None = None,
         encoder: Encoder | None = None,
         max_fps: float = MAX_FPS,
+        stand_in_s: float = STAND_IN_S,
     ) -> None:
         """`port` 0 takes a free one, `token` None draws a new one; `announce_at`: the file for `discovery`, if any.
 
@@ -93,7 +96,7 @@ class ControlServer(Closing):
         """
         self._preview, self._status, self._settings = preview, status, settings
         self._encoder = encoder or Encoder()
-        self._period = 1 / max_fps
+        self._period, self._stand_in_s = 1 / max_fps, stand_in_s
         self._token = token or secrets.token_urlsafe(24)
         self._port = port
         self._endless: set[asyncio.Task[Any]] = set()
@@ -144,6 +147,12 @@ class ControlServer(Closing):
             return None
         return daemon, path
 
+    def _stand_in(self) -> None:
+        """The daemon that was started first may have ended, or systemd removed the folder with its service's end."""
+        if self._announced:
+            with contextlib.suppress(OSError):
+                discovery.stand_in(*self._announced)
+
     async def _serve(self, started: "Future[int]") -> None:
         stop = asyncio.Event()
         self._stopping = asyncio.get_running_loop(), stop
@@ -159,7 +168,11 @@ class ControlServer(Closing):
         try:
             await web.TCPSite(runner, "127.0.0.1", self._port).start()
             started.set_result(runner.addresses[0][1])
-            await stop.wait()
+            while True:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), self._stand_in_s)
+                    break
+                self._stand_in()
         except Exception as error:
             if started.done():
                 raise
@@ -186,7 +199,7 @@ class ControlServer(Closing):
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        names = (f"127.0.0.1:{self._port}", f"localhost:{self._port}")
+        names = own_names(self._port)
         if request.headers.get("Host") not in names:
             return _refusal(403, "this page answers to http://127.0.0.1 only")
         origin = request.headers.get("Origin")
@@ -293,6 +306,12 @@ class ControlServer(Closing):
             settings = self._settings.value.model_dump_json()
             yield f'data: {{"status": {self._status().model_dump_json()}, "settings": {settings}}}\n\n'.encode()
             await asyncio.sleep(EVENT_S)
+
+
+def own_names(port: int) -> tuple[str, ...]:
+    """What a browser calls us in Host and Origin: without the port where that is HTTP's own."""
+    hosts = ("127.0.0.1", "localhost")
+    return tuple(f"{host}:{port}" for host in hosts) + (hosts if port == 80 else ())
 
 
 def _refusal(status: int, text: str) -> web.Response:

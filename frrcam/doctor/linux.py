@@ -7,7 +7,7 @@ from frrcam import sysfs
 from frrcam.devices import LABEL, VirtualCamera, list_virtual_cameras
 from frrcam.doctor.finding import Finding, Probes
 from frrcam.errors import ControlError, SinkNotFound
-from frrcam.setup.module import KEYS
+from frrcam.setup.module import signing_key
 from frrcam.v4l2 import System
 
 SETUP: Final = "frrcam setup"
@@ -65,8 +65,7 @@ def _secure_boot(system: System, *, loaded: bool) -> Finding:
     if loaded:
         return Finding("Secure Boot", "ok", "is on, and the kernel accepted v4l2loopback's signature")
     detail = "is on: the kernel refuses v4l2loopback (“Key was rejected by service”) until its key is enrolled"
-    key = next((path for path in KEYS if system.path(path).exists()), KEYS[0])
-    remedy = f"sudo mokutil --import {key}, then reboot and enrol it, then: {SETUP}"
+    remedy = f"sudo mokutil --import {signing_key(system)}, then reboot and enrol it, then: {SETUP}"
     return Finding("Secure Boot", "warn", detail, remedy)
 
 

@@ -70,17 +70,16 @@ def _media_in(folder: Path, recursive: bool, target: Path) -> list[Path]:
     output = target.resolve()
     inside = folder.resolve() in output.parents
     try:
-        found = sorted(folder.rglob("*") if recursive else folder.iterdir())
+        media = [
+            path
+            for path in sorted(folder.rglob("*") if recursive else folder.iterdir())
+            if path.suffix.lower() in PICTURES | CLIPS
+            and not path.name.startswith(".")
+            and not (inside and path.parent.resolve().is_relative_to(output))
+            and path.is_file()
+        ]
     except OSError as error:
         raise SourceForbidden(f"{folder}: cannot be looked into: {error.strerror}") from None
-    media = [
-        path
-        for path in found
-        if path.suffix.lower() in PICTURES | CLIPS
-        and not path.name.startswith(".")
-        and not (inside and path.parent.resolve().is_relative_to(output))
-        and path.is_file()
-    ]
     if not media:
         where = "it or its subfolders" if recursive else "it"
         raise SourceUnusable(f"{folder}: a folder with no picture and no clip in {where}")

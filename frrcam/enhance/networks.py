@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from frrcam.config import Settings
+from frrcam.enhance.tiles import TiledDetector
 from frrcam.faces.types import Detector
 from frrcam.restore.rungs import load_family
 from frrcam.restore.session import Notices, silent
@@ -22,4 +23,4 @@ def load_networks(settings: Settings, notices: Notices = silent) -> Networks:
     """The detector and the best restorer that the settings name. Raises ModelError or ProviderError."""
     restore = settings.restore
     best = load_family(restore.model, restore.provider, restore.threads, notices=notices, limit=1)[0]
-    return Networks(load_detector(settings), best)
+    return Networks(TiledDetector(load_detector(settings)), best)

@@ -18,13 +18,12 @@ from frrcam.config import Settings
 from frrcam.enhance.jobs import Job, make_folder, plan_jobs
 from frrcam.enhance.networks import Networks, load_networks
 from frrcam.enhance.progress import Bar, Monitor
-from frrcam.errors import SourceUnusable
 from frrcam.frame import Frame, Image
 from frrcam.runtime.budget import GAP_S, Plan
 from frrcam.runtime.pipeline import Outcome, Pipeline
 from frrcam.sinks.picture import Extras, read_extras, write_picture
 from frrcam.sinks.video import VideoSink
-from frrcam.sources.picture import is_picture, read_picture
+from frrcam.sources.picture import count_pictures, is_picture, read_picture
 from frrcam.sources.video import VideoSource
 
 _log = logging.getLogger(__name__)
@@ -59,6 +58,8 @@ class FileResult:
     faces: int = 0
     """The most faces enhanced in one frame."""
     seconds: float = 0.0
+    left_out: int = 0
+    """Pictures of the source that are not in the output: the further pages of a TIFF, or frames of an animation."""
     error: str | None = None
     """Why there is no output, or None."""
 
@@ -115,7 +116,10 @@ def enhance(
     with monitor() as shown, _ended_by_signals():
         for job in jobs:
             try:
-                files.append(_enhance_file(job, Enhancer(networks, settings, options.compare), shown))
+                file = _enhance_file(job, Enhancer(networks, settings, options.compare), shown)
+                files.append(file)
+                if file.left_out:
+                    say(f"{job.source} holds {1 + file.left_out} pictures; only the first is in {job.target}")
             except Exception as error:
                 if not source.is_dir():
                     raise
@@ -185,7 +189,8 @@ def _enhance_file(job: Job, enhancer: Enhancer, shown: Monitor) -> FileResult:
     make_folder(job.target.parent)
     work = _enhance_picture if is_picture(job.source) else _enhance_clip
     frames = work(job, enhancer, shown)
-    return FileResult(job.source, job.target, frames, enhancer.faces, time.monotonic() - started)
+    left_out = count_pictures(job.source) - 1 if is_picture(job.source) else 0
+    return FileResult(job.source, job.target, frames, enhancer.faces, time.monotonic() - started, left_out)
 
 
 def _enhance_picture(job: Job, enhancer: Enhancer, shown: Monitor) -> int:
@@ -208,8 +213,6 @@ def _enhance_clip(job: Job, enhancer: Enhancer, shown: Monitor) -> int:
                 sink.send(sink.convert(enhancer.enhance(frame)), frame)
                 frames += 1
                 shown.advance()
-            if not frames:
-                raise SourceUnusable(f"{job.source}: there is no picture in this clip")
     return frames
 
 

@@ -27,6 +27,8 @@ _DAMPING = 0.3
 """Seconds in which a velocity that nothing confirms dies out."""
 _LONGEST_STEP = 0.08
 """Seconds that a single picture counts for at most when confidence falls: one late picture ends no track."""
+_TILTED = 0.65
+"""Radians from upright beyond which the detector, trained on upright heads, may not see a face that is there."""
 _LEAST_VISIBLE = 0.35
 """Share of the box that must lie in the picture."""
 
@@ -106,8 +108,11 @@ class FollowedFace:
         self._seen_until, self._doubt, self._unseen = self._age, 0.0, 0.0
 
     def refuse(self) -> None:
-        """The detector looked, and did not see this face."""
-        self._refused = True
+        """The detector looked, and did not see this face: which says nothing of a known one that leans far over."""
+        known = self._seen_until >= PATIENCE and self._flows and self._alike
+        self._refused = not (known and self._tilted)
+        if not self._refused:
+            self._doubt = self._unseen = 0.0
 
     def settle(self, image: Image, dt: float) -> None:
         """Ends the picture: confidence, smoothing, and the patch that the next picture is compared with."""
@@ -140,6 +145,11 @@ class FollowedFace:
     @property
     def _alike(self) -> bool:
         return _correlation(self._look(), self._portrait) >= _LIKENESS
+
+    @property
+    def _tilted(self) -> bool:
+        down = complex(self.points[3:].mean() - self.points[:2].mean())
+        return abs(float(np.angle(down / 1j))) > _TILTED
 
     @property
     def doubtful(self) -> bool:

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from frrcam.errors import DownloadError, ModelCorrupt, ModelNotFound
-from frrcam.restore.models import ModelEntry, digest, fetched
+from frrcam.restore.models import digest
 from frrcam.restore.packs import NOTICE, PACKS, Pack, fetched_dir
 
 CHUNK = 1 << 18
@@ -60,7 +60,7 @@ def fetch(
     """
     folder = (folder or fetched_dir()) / pack.name
     target = folder / pack.detector
-    if target.is_file() and digest(target) == pack.detector_sha256:
+    if os.path.isfile(target) and digest(target) == pack.detector_sha256:
         return target
     source = str(archive) if archive else f"{pack.url} ({pack.bytes / 1e6:.0f} MB)"
     if not consent(f"{NOTICE}\n\n{pack.name} from {source}"):
@@ -72,7 +72,7 @@ def fetch(
             _download(pack, part, opener, report)
             _extract(pack, part, target)
             part.unlink()
-        elif archive.is_file():
+        elif os.path.isfile(archive):
             _check(pack, archive, "give the file that the release serves")
             _extract(pack, archive, target)
         else:
@@ -81,14 +81,6 @@ def fetch(
         where = f" ({error.filename})" if error.filename else ""
         raise DownloadError(f"{pack.name} cannot be written to {folder}: {error.strerror or error}{where}") from error
     return target
-
-
-def fetched_entry(pack: Pack, folder: Path | None = None) -> ModelEntry:
-    """What `fetch` has brought, as models.py speaks of it. Raises ModelNotFound if it has not."""
-    for entry in fetched(folder):
-        if entry.name == pack.name:
-            return entry
-    raise ModelNotFound(f"{pack.name} is not here: run `frrcam models fetch {pack.name}`")
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ session.py loads it and holds it against the contract.
 """
 
 import hashlib
+import os
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -127,7 +128,7 @@ def fetched(folder: Path | None = None) -> list[ModelEntry]:
             precision="fp32",
         )
         for pack in PACKS.values()
-        if (folder / pack.name / pack.detector).is_file()
+        if os.path.isfile(folder / pack.name / pack.detector)  # Path.is_file raises where it may not look
     ]
 
 
@@ -137,8 +138,8 @@ def resolve(model: str, kind: Kind, manifest: Manifest | None = None, folder: Pa
     A file needs no manifest. Raises ModelNotFound with the names there are, or if the entry's file is not there.
     """
     if model.lower().endswith(".onnx"):
-        path = Path(model).expanduser()
-        if not path.is_file():
+        path = Path(os.path.expanduser(model))  # os.path: Path raises for a ~name that there is not, and too long a one
+        if not os.path.isfile(path):
             raise ModelNotFound(f"no model file {model}: check the path, or see the names of `frrcam models`")
         return ModelEntry(name=path.stem, path=path, kind=kind)
     manifest = manifest or load_manifest()

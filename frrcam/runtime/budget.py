@@ -53,6 +53,8 @@ DETECT_RARELY_S = 0.8
 """The same where a detection and the network do not fit into one frame, so that a face must go without for once."""
 SEARCH_S = 0.13
 """Seconds between detections while there is no face."""
+FADE_S = 0.25
+"""Seconds on the way to the plain picture in which the last change fades: the network is named for it, and not run."""
 COLD_FRAMES = 4
 """First frames with a face that teach nothing: memory is got, caches fill, libraries make up their minds."""
 PER_FACE_S = 0.002
@@ -222,6 +224,8 @@ class Budget:
         self._climbed_at: float | None = None
         self._late: deque[bool] = deque(maxlen=LATE_WINDOW)
         self._planned_at: float | None = None
+        self._faded: str | None = None
+        self._fading = 0
 
     @property
     def rung(self) -> Rung:
@@ -233,9 +237,9 @@ class Budget:
 
         `urgent`: a detection would pay soon, for a face is in doubt.
         """
-        faces = min(faces, self.max_faces)
+        faces, awaited = min(faces, self.max_faces), 0
         if self._planned_at is not None and not 0 <= now - self._planned_at <= self._gap:
-            faces = 0  # where they were says nothing of where they are
+            awaited, faces = faces, 0  # where they were says nothing of where they are
             self._begin_anew(max(0.0, now - self._planned_at))
         self._planned_at = now
         self._move(max(faces, 1), now)  # what one face would cost is settled before it comes
@@ -249,7 +253,12 @@ class Budget:
         if detect and fresh and not self._detects_beside(rung, served, fresh):
             fresh -= 1  # the detector takes the place of one network run; that face re-uses its last change
         self._credit -= fresh
+        if rung.model is None and self._fading:
+            self._fading -= 1
+            return Plan(rung.name, self._reason, self._faded, 0, 0, False)
         limit = rung.faces or self.max_faces
+        # whoever is found again after a pause is not shown plain first: one late frame does not show beside the pause
+        fresh = fresh or rung.serves(awaited)
         return Plan(rung.name, self._reason, rung.model, limit if rung.model else 0, fresh, detect)
 
     def observe(self, plan: Plan, stages: Mapping[str, float], faces: int, total: float, now: float) -> None:
@@ -336,6 +345,7 @@ class Budget:
         self._climbed_at = None
 
     def _enter(self, level: int, reason: str) -> None:
+        self._faded, self._fading = self.rung.model, self._frames(FADE_S) if self.rung.model else 0
         self._level, self._reason = level, reason
         self._roomy_since = [None] * len(self.rungs)
         self._late.clear()

@@ -70,6 +70,12 @@ def load_engine(settings: Settings, period: float, notices: Notices) -> Engine:
         return Engine(pipeline, budget, lambda name: (name, by_name[name].provider), opened.pop_all().close)
 
 
+def loaded(engine: Engine, load: Callable[[float], Engine]) -> Callable[[float], Engine]:
+    """A loader that gives what is loaded already, once; then, should that hang, it loads anew."""
+    ready = [engine]
+    return lambda period: ready.pop() if ready else load(period)
+
+
 def restore_time(restorer: Restorer, faces: int = 1) -> float:
     """Seconds that so many faces of one frame take on the restorer."""
     crop: Image = np.random.default_rng(0).integers(0, 255, (restorer.size, restorer.size, 3), np.uint8)

@@ -211,7 +211,7 @@ class Live:
         self.fresh = 0
         if outcome is None:
             plan = replace(PLAIN, reason="enhancement did not answer in time, or failed")
-        if outcome and plan.model:
+        if outcome and plan.faces:
             self.faces, self.fresh, self._wanted = len(outcome.tracks), outcome.fresh, outcome.wanted
         elif not (self.engine and self._settings.value.enabled):
             self.faces = self._wanted = 0  # otherwise plain for want of time or for a failure: they go without

@@ -64,7 +64,7 @@ class _Face:
 
     memory: FaceMemory = field(default_factory=FaceMemory)
     presence: float = 0.0
-    """[0,1]: how far the effect has come up."""
+    """[0,1]: how far the effect has come up. It comes up on what is shown only: else the first result would pop."""
     refreshed: int = -1
     """Index of the frame that the change was last computed on."""
 
@@ -77,6 +77,8 @@ class _Aligned:
     face: _Face
     affine: Affine
     crop: Image
+    step: float
+    """What its presence is to rise by, or to fall by if it is no longer served."""
 
 
 class Pipeline:
@@ -119,7 +121,10 @@ class Pipeline:
         """The frame enhanced as planned; `strength` in [0,1] scales the change."""
         watch = Stopwatch(self._clock)
         elapsed = max(0.0, frame.timestamp - self._last) if self._last is not None else 0.0
+        presence = 0.0
         if elapsed > self._gap_s:
+            # the last picture stood there meanwhile: where it showed the effect, the first one does too
+            presence = max((face.presence for face in self._faces.values()), default=0.0)
             self.reset()
             elapsed = 0.0
         self._last = frame.timestamp
@@ -127,7 +132,7 @@ class Pipeline:
         if plan.detect:
             watch.lap("detect")
         tracks = sorted(self._tracker.update(frame.image, frame.timestamp, detections), key=lambda track: -track.side)
-        self._faces = {track.id: self._faces.get(track.id) or _Face() for track in tracks}
+        self._faces = {track.id: self._faces.get(track.id) or _Face(presence=presence) for track in tracks}
         watch.lap("track")
         restorer = self._restorers[plan.model] if plan.model else None
         eligible = sorted((track for track in tracks if self._rank(track) >= self._min_size), key=self._rank)
@@ -161,11 +166,11 @@ class Pipeline:
         step = elapsed / self._appear_s if self._appear_s else 1.0
         aligned = []
         for track in tracks:
-            face = self._faces[track.id]
-            face.presence = min(1.0, max(0.0, face.presence + (step if track.id in served else -step)))
-            if track.id in served or face.presence > 0:
+            face, is_served = self._faces[track.id], track.id in served
+            if is_served or face.presence > 0:
                 affine = similarity(track.points, size)
-                aligned.append(_Aligned(track, face, affine, crop(image, affine, size)))
+                cut = crop(image, affine, size)
+                aligned.append(_Aligned(track, face, affine, cut, step if is_served else -step))
         return aligned
 
     def _compose(
@@ -187,9 +192,12 @@ class Pipeline:
                 mask, word = result.mask[index, 0], effect(result.distortion[index])
                 one.face.refreshed = frame.index
             remembered = one.face.memory.update(one.crop, change, mask, word, elapsed)
-            if remembered is not None:
-                amount = strength * one.face.presence * one.track.confidence * remembered.effect
-                blend(image, harmonize(remembered.change, remembered.mask), remembered.mask, one.affine, amount)
+            if remembered is None:
+                one.face.presence = 0.0
+                continue
+            one.face.presence = min(1.0, max(0.0, one.face.presence + one.step))
+            amount = strength * one.face.presence * one.track.confidence * remembered.effect
+            blend(image, harmonize(remembered.change, remembered.mask, one.crop), remembered.mask, one.affine, amount)
         return image
 
 

@@ -190,12 +190,11 @@ def _unload(run: Runner) -> None:
 def refusal(ran: Ran, system: System) -> SinkError:
     """Why modprobe would not load the module, and the way out."""
     if "Key was rejected" in ran.output or "Required key not available" in ran.output:
-        key = next((path for path in KEYS if system.path(path).exists()), KEYS[0])
         return SinkForbidden(
             "Secure Boot: the kernel refuses v4l2loopback because the key that signed it is not enrolled (Key was "
-            f"rejected by service). The way out: 1. sudo mokutil --import {key} and think of a password; 2. reboot, "
-            "and in the blue screen choose Enroll MOK, Continue, Yes, that password; 3. frrcam setup. "
-            "Or switch Secure Boot off in the firmware"
+            f"rejected by service). The way out: 1. sudo mokutil --import {signing_key(system)} and think of a "
+            "password; 2. reboot, and in the blue screen choose Enroll MOK, Continue, Yes, that password; "
+            "3. frrcam setup. Or switch Secure Boot off in the firmware"
         )
     if ran.code == 127 or "not found" in ran.output:
         release = system.read("/proc/sys/kernel/osrelease") or "this kernel"
@@ -208,6 +207,11 @@ def refusal(ran: Ran, system: System) -> SinkError:
             f"the kernel may not be given modules here ({ran.last_line}): a container, or module loading is locked"
         )
     return SinkUnusable(f"v4l2loopback does not load: {ran.last_line}; the kernel's own words: sudo dmesg | tail")
+
+
+def signing_key(system: System) -> str:
+    """The certificate that this system signs modules with, the likeliest one where none can be seen."""
+    return next((path for path in KEYS if os.path.exists(system.path(path))), KEYS[0])
 
 
 def _add(wanted: Wanted, system: System) -> None:

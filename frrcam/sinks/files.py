@@ -1,7 +1,10 @@
-"""Whether a file can be written, and what is said when it cannot."""
+"""Files written whole or not at all, and what is said when they cannot be."""
 
+import contextlib
 import errno
 import os
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 from frrcam.errors import SinkError, SinkForbidden, SinkNotFound, SinkUnusable
@@ -27,15 +30,37 @@ def write_error(path: Path, error: Exception) -> SinkError:
     return SinkUnusable(f"{path}: cannot be written: {reason}")
 
 
-def check_target(path: Path) -> None:
-    """Raises what writing a file there would: a long run is not to find that out at its end."""
-    folder = path.absolute().parent
+def make_part(path: Path) -> Path:
+    """Creates NAME.xxxxxxxx.part, in which `path` lies until it is whole; no other run's. Raises SinkError."""
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
         if path.is_dir():
             raise SinkUnusable(f"{path}: is a folder, not a file; name another one")
-        if not folder.is_dir():
+        if not path.absolute().parent.is_dir():
             raise no_folder(path)
+        part.open("xb").close()
     except OSError as error:
         raise write_error(path, error) from error
-    if not os.access(folder, os.W_OK):
-        raise SinkForbidden(f"{path}: no permission to write there; pick another folder")
+    return part
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """The part file to write to: it gets the name of `path` if the body ends well, else it is removed.
+
+    What the system refuses becomes a SinkError.
+    """
+    part = make_part(path)
+    try:
+        yield part
+        os.replace(part, path)
+    except OSError as error:
+        raise write_error(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def check_target(path: Path) -> None:
+    """Raises what writing a file there would: a long run is not to find that out at its end."""
+    make_part(path).unlink()

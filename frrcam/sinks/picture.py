@@ -1,7 +1,6 @@
 """Writes one picture whole or not at all, with what its original had besides the three colours."""
 
 import contextlib
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from frrcam.errors import SinkUnusable, UsageError
 from frrcam.frame import Image
-from frrcam.sinks.files import write_error
+from frrcam.sinks.files import written_whole
 
 Bytes = NDArray[np.uint8]
 
@@ -60,22 +59,13 @@ def read_extras(path: Path, image: Image) -> Extras:
 def write_picture(path: Path, image: Image, extras: Extras = NOTHING) -> None:
     """Writes a BGR picture (H×W×3) in the format of the name's ending, with the extras that the format has.
 
-    It is written to NAME.part and renamed, so that a file under the final name is whole; on failure the part is
-    removed. JPEG and WebP at quality 95, the others lossless.
+    A file under the final name is whole. JPEG and WebP at quality 95, the others lossless.
 
     Raises UsageError (ending), SinkNotFound (no such folder), SinkForbidden, SinkUnusable (the disk is full).
     """
     data = _encode(path, image, extras)
-    part = path.with_name(path.name + ".part")
-    try:
+    with written_whole(path) as part:
         part.write_bytes(data)
-        os.replace(part, path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise write_error(path, error) from error
-        raise
 
 
 def _encode(path: Path, image: Image, extras: Extras) -> bytes:

@@ -20,14 +20,14 @@ class Pair:
 
 
 class PreviewSink(Closing):
-    """Keeps the newest pair and wakes those who wait for a newer one. Never encodes: that is the watcher's work.
+    """Keeps the newest pair. Never encodes: that is the watcher's work.
 
     send() only swaps a reference under a lock, so a slow or absent watcher costs the daemon nothing.
     """
 
     def __init__(self, where: str = "memory") -> None:
         self.info = SinkInfo("preview", where)
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._latest: Pair | None = None
         self._closed = False
 
@@ -36,28 +36,16 @@ class PreviewSink(Closing):
 
     def send(self, payload: Payload, original: Frame) -> None:
         """Makes (original, payload) the newest pair. Raises SinkLost once closed."""
-        with self._changed:
+        with self._lock:
             if self._closed:
                 raise SinkLost("the preview is closed")
             number = self._latest.number + 1 if self._latest else 1
             self._latest = Pair(original.image, payload, number)
-            self._changed.notify_all()
 
     def latest(self) -> Pair | None:
         """The newest pair, or None before the first."""
-        with self._changed:
-            return self._latest
-
-    def wait_newer(self, than: int, timeout: float) -> Pair | None:
-        """The newest pair as soon as its number is over `than`; None after `timeout` seconds or once closed."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._is_newer(than), timeout)
-            return self._latest if self._is_newer(than) and not self._closed else None
+        return self._latest
 
     def close(self) -> None:
-        with self._changed:
+        with self._lock:
             self._closed = True
-            self._changed.notify_all()
-
-    def _is_newer(self, than: int) -> bool:
-        return self._latest is not None and self._latest.number > than

@@ -21,7 +21,7 @@ from av.video.stream import VideoStream
 from frrcam.errors import SinkLost, SinkUnusable, SourceUnusable, UsageError
 from frrcam.frame import Frame, Image
 from frrcam.sinks.base import Payload, SinkInfo
-from frrcam.sinks.files import no_folder, write_error
+from frrcam.sinks.files import make_part, write_error
 from frrcam.sources.base import Closing
 
 MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
@@ -44,7 +44,7 @@ def _open_output(path: str, muxer: str) -> OutputContainer:
 class VideoSink(Closing):
     """One H.264 file; MPEG-4 Part 2 where FFmpeg was built without x264.
 
-    It is written to NAME.part beside its final name and renamed by a successful close(), so that a file under the
+    It is written to a part file beside its final name and renamed by a successful close(), so that a file under the
     final name is whole. `with` calls abort() when the body raises.
 
     Pictures keep the time of `Frame.timestamp`, so a clip of variable rate stays in step with its sound; a timestamp
@@ -78,7 +78,7 @@ class VideoSink(Closing):
             raise UsageError(f"{path}: cannot write pictures of {width}x{height} at {fps:g} fps")
         self.info = SinkInfo(path.name, str(path), reopens=False)
         self._path, self._width, self._height = path, width, height
-        self._part = _make_part(path)
+        self._part = make_part(path)
         self._rate = Fraction(fps).limit_denominator(1001)
         self._anchor: float | None = None
         self._last_pts = -1
@@ -226,20 +226,6 @@ def _muxer_of(path: Path) -> str:
         raise UsageError(
             f"{path}: a video is written as {', '.join(MUXERS)}, not {path.suffix or 'no ending'}"
         ) from None
-
-
-def _make_part(path: Path) -> Path:
-    """Creates NAME.part, which shows at once whether the folder is there and may be written to."""
-    part = path.with_name(path.name + ".part")
-    try:
-        if path.is_dir():
-            raise SinkUnusable(f"{path} is a folder; name a file in it")
-        if not path.parent.is_dir():
-            raise no_folder(path)
-        part.open("wb").close()
-    except OSError as error:
-        raise write_error(path, error) from error
-    return part
 
 
 def _close_anyway(container: OutputContainer) -> None:

@@ -1,6 +1,7 @@
 """A still picture: read with care, or held up as if it were a camera that sees nothing move."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -18,7 +19,12 @@ SUFFIXES = frozenset({".bmp", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff",
 def is_picture(path: Path) -> bool:
     """True if the name says picture, or else the first bytes do (GIFs are clips)."""
     suffix = path.suffix.lower()
-    return suffix in SUFFIXES or (suffix != ".gif" and os.path.isfile(path) and cv2.haveImageReader(str(path)))
+    return suffix in SUFFIXES or (suffix != ".gif" and os.path.isfile(path) and bool(_told(cv2.haveImageReader, path)))
+
+
+def count_pictures(path: Path) -> int:
+    """How many a file holds: the pages of a TIFF, the frames of an animation. read_picture() reads the first."""
+    return max(1, _told(cv2.imcount, path))
 
 
 def read_picture(path: str | Path) -> Image:
@@ -75,6 +81,17 @@ class PictureSource(Closing):
 
     def close(self) -> None:
         self._image = None
+
+
+def _told(ask: Callable[[str], int], path: Path) -> int:
+    """What OpenCV tells of a file; 0 where that cannot be read. A name that is not UTF-8 would crash the process."""
+    quiet_opencv()
+    try:
+        with path.open("rb") as file:
+            name = str(path)
+            return ask(name if name.encode(errors="replace").decode() == name else f"/dev/fd/{file.fileno()}")
+    except OSError:
+        return 0
 
 
 def _is_whole(data: bytes) -> bool:

@@ -1,5 +1,6 @@
 """Clips, decoded by FFmpeg's libraries through PyAV: upright, in order, with their own timestamps."""
 
+import re
 import threading
 from collections.abc import Generator
 from pathlib import Path
@@ -171,5 +172,5 @@ def _told_seconds(stream: VideoStream) -> float:
     """How long the container says its video is, for the containers without a full index; 0 where it does not say."""
     if stream.frames and stream.average_rate and len(stream.index_entries) <= 1:
         return float(stream.frames / stream.average_rate)
-    hours, minutes, seconds = ["0", "0", *stream.metadata.get("DURATION", "0").split(":")][-3:]
-    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    told = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))  # a tag may say anything
+    return int(told[1]) * 3600 + int(told[2]) * 60 + float(told[3]) if told else 0.0

@@ -204,6 +204,44 @@ def test_status_is_shown(bench: Bench) -> None:
     bench.drive(task)
 
 
+def test_a_screen_reader_is_told_what_is_new_and_nothing_twice(bench: Bench) -> None:
+    watch = """
+    window.said = [];
+    for (const id of ["state", "notices"])
+      new MutationObserver((changes) => said.push(...changes.flatMap((change) => [...change.addedNodes].map((node) =>
+        node.textContent)))).observe(document.getElementById(id), { childList: true, subtree: true });
+    """
+
+    async def task(page: Page) -> None:
+        await page.until(f"{STATE} === 'running'")
+        await page.evaluate(watch)
+        for number in (1, 2):
+            bench.status = bench.status.model_copy(update={"frames": number})
+            await page.until(f"document.querySelector('#footer').textContent.startsWith('{number} ')")
+        assert await page.evaluate("said") == []
+        notices = [*STATUS.notices, NoticeLine(time=2.0, text="a new one")]
+        bench.status = STATUS.model_copy(update={"state": "no camera", "notices": notices})
+        await page.until("said.length >= 2")
+        said = await page.evaluate("said")
+        assert said[0] == "no camera"
+        assert len(said) == 2
+        assert said[1].endswith("a new one")
+        bench.status = STATUS.model_copy(update={"notices": notices[1:]})
+        await page.until("document.querySelector('#notices').children.length === 1")
+
+    bench.drive(task)
+
+
+def test_with_high_contrast_the_switches_are_seen(bench: Bench) -> None:
+    async def task(page: Page) -> None:
+        await page.call("Emulation.setEmulatedMedia", features=[{"name": "forced-colors", "value": "active"}])
+        assert await page.evaluate("getComputedStyle(document.querySelector('#mirror')).appearance") == "auto"
+        divider = "getComputedStyle(document.querySelector('#divider'), '::before').backgroundColor"
+        assert await page.evaluate(divider) == "rgb(255, 255, 255)"
+
+    bench.drive(task)
+
+
 @pytest.mark.parametrize("size", [(1440, 900), (820, 1100), (380, 800)])
 def test_nothing_is_wider_than_the_window(bench: Bench, size: tuple[int, int]) -> None:
     async def task(page: Page) -> None:

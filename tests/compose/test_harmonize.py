@@ -7,9 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frrcam.compose.blend import Change, Mask
-from frrcam.compose.harmonize import COLOUR_LIMIT, LIGHT_LIMIT, harmonize
+from frrcam.compose.harmonize import COLOUR_LIMIT, LIGHT_LIMIT
+from frrcam.compose.harmonize import harmonize as harmonized
 
 SIDE = 168
+SKIN = np.full((SIDE, SIDE, 3), (90, 110, 150), np.uint8)
+
+
+def harmonize(change: Change, mask: Mask) -> Change:
+    return harmonized(change, mask, SKIN)
 
 
 def disc(radius: float = 0.42) -> Mask:
@@ -64,3 +70,17 @@ def test_detail_stays() -> None:
 def test_no_face_leaves_the_change() -> None:
     change = uniform(1, 2, 3)
     assert harmonize(change, np.zeros((SIDE, SIDE), np.float32)) is change
+
+
+def test_a_monochrome_camera_stays_so() -> None:
+    """The network gives every face the colour of skin; around it all is grey."""
+    noise = np.random.default_rng(0).integers(-20, 21, (SIDE, SIDE, 1))
+    grey = np.repeat((100 + noise).astype(np.uint8), 3, axis=2)
+    change = uniform(-10, 5, 40) + np.random.default_rng(1).normal(0, 5, (SIDE, SIDE, 3)).astype(np.float32)
+    after = harmonized(change, disc(), grey)
+    assert np.ptp(after, axis=2).max() < 1e-3
+    assert middle(after) @ (0.114, 0.587, 0.299) == pytest.approx(middle(change) @ (0.114, 0.587, 0.299), rel=0.1)
+    dim = np.asarray(SKIN // 10)
+    assert np.array_equal(harmonized(change, disc(), dim), harmonize(change, disc())), (
+        "a dark picture is not a grey one"
+    )

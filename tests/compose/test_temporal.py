@@ -151,6 +151,20 @@ def test_a_cut_begins_anew_at_once() -> None:
     assert np.abs(shown - other)[scene.mask > 0].mean() < 12.0
 
 
+def test_a_covered_camera_shows_no_ghost() -> None:
+    """Of the noise that is left the network makes a face: it has no part in what was remembered, and comes up anew."""
+    scene, memory = Scene(), FaceMemory()
+    for _ in range(20):
+        scene.show(memory)
+    for _ in range(3):
+        black = np.clip(scene.random.normal(0, 2, scene.clean.shape).round(), 0, 255).astype(np.uint8)
+        remembered = memory.update(black, scene.clean - black, scene.mask, 1.0, DT)
+        assert remembered is not None
+        assert remembered.effect == 0.0
+    effects = [memory.update(*scene.look(), scene.mask, 1.0, DT) for _ in range(30)]
+    assert [round(one.effect, 1) for one in effects if one][::29] == [0.0, 1.0]
+
+
 def test_a_single_picture_is_not_faded() -> None:
     scene = Scene()
     crop, change = scene.look()

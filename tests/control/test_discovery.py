@@ -1,15 +1,17 @@
 import os
+import shutil
 import socket
 import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 
 import pytest
 
-from frrcam.control.discovery import Daemon, announce, ask_status, control_path, find_daemon, withdraw
+from frrcam.control.discovery import Daemon, announce, ask_status, control_path, find_daemon, stand_in, withdraw
 from frrcam.control.server import ControlServer
 from frrcam.control.settings import LiveSettings
 from frrcam.control.status import Status
@@ -39,6 +41,13 @@ def test_a_running_daemon_is_found_and_answers(server: ControlServer, path: Path
     assert ask_status(path).state == "running"
     server.close()
     assert not path.exists()
+
+
+def test_a_proxy_of_the_environment_is_not_asked(
+    server: ControlServer, path: Path, environment: MutableMapping[str, str]
+) -> None:
+    environment["http_proxy"] = "http://127.0.0.1:9/"
+    assert ask_status(path).state == "running"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
@@ -136,3 +145,36 @@ def test_a_file_that_cannot_be_written_does_not_stop_the_daemon(tmp_path: Path) 
     where = tmp_path / "frrcam" / "control.json"
     with ControlServer(PreviewSink(), lambda: Status(state="running"), LiveSettings(), announce_at=where) as server:
         assert server.url.startswith("http://127.0.0.1:")
+
+
+def wait_for(path: Path, server: ControlServer) -> None:
+    """Until the server is found there, asking it meanwhile whether it lives."""
+    for _ in range(10_000):
+        found = path.exists() and find_daemon(path).url == server.url
+        with urllib.request.urlopen(server.url + "status", timeout=20) as answer:
+            assert answer.status == 200
+        if found:
+            return
+    raise AssertionError(f"{server.url} is not announced")
+
+
+def test_the_second_daemon_is_found_when_the_first_has_ended(path: Path, server: ControlServer) -> None:
+    status = Status(state="running")
+    with ControlServer(PreviewSink(), lambda: status, LiveSettings(), announce_at=path, stand_in_s=0.01) as second:
+        assert find_daemon(path).url == server.url
+        server.close()
+        wait_for(path, second)
+        shutil.rmtree(path.parent)  # as systemd does with a service's RuntimeDirectory
+        wait_for(path, second)
+    assert not path.exists()
+
+
+def test_one_stands_in_for_the_dead_only(path: Path) -> None:
+    mine = Daemon(url="http://127.0.0.1:9/mine/", token="x", pid=os.getpid())
+    other = Daemon(url="http://127.0.0.1:9/other/", token="x", pid=os.getppid())
+    announce(other, path)
+    stand_in(mine, path)
+    assert find_daemon(path) == other
+    path.write_text(other.model_copy(update={"pid": dead_process()}).model_dump_json())
+    stand_in(mine, path)
+    assert find_daemon(path) == mine

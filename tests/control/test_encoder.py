@@ -1,4 +1,7 @@
 import asyncio
+import os
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -63,3 +66,24 @@ def test_the_same_picture_is_encoded_once_for_all_who_watch() -> None:
 def test_quality_costs_bytes() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     assert len(jpeg(noise, 95)) > 2 * len(jpeg(noise, 20))
+
+
+PRIORITY = """
+import asyncio, os, threading
+import numpy as np
+from frrcam.control.encoder import Encoder
+from frrcam.sinks.preview import Pair
+encoder, picture = Encoder(), np.zeros((8, 8, 3), np.uint8)
+asyncio.run(encoder.snapshot(Pair(picture, picture, 1), "after"))
+(thread,) = [thread for thread in threading.enumerate() if thread.name.startswith("frrcam-encode")]
+print(os.getpriority(os.PRIO_PROCESS, thread.native_id))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no priority of its own")
+@pytest.mark.parametrize(("nice", "nicer"), [(5, 10), (15, 15)])
+def test_the_networks_come_first_and_what_is_nicer_already_stays_so(nice: int, nicer: int) -> None:
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    command = ["nice", "-n", str(nice - own), sys.executable, "-c", PRIORITY]
+    ran = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    assert int(ran.stdout) == max(nicer, own)

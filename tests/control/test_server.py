@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 import time
+import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from frrcam.control.encoder import Encoder
-from frrcam.control.server import ControlServer
+from frrcam.control.server import ControlServer, own_names
 from frrcam.control.settings import LiveSettings, LiveValue
 from frrcam.control.status import Status
 from frrcam.errors import ControlError
@@ -151,6 +152,20 @@ def test_a_foreign_host_name_is_refused(bench: Bench, host: str) -> None:
 def test_localhost_is_the_same_host(bench: Bench) -> None:
     port = bench.url.split(":")[2].split("/")[0]
     assert bench.get("status", headers={"Host": f"localhost:{port}"})[0] == 200
+
+
+def test_browsers_leave_the_usual_port_out() -> None:
+    assert own_names(8080) == ("127.0.0.1:8080", "localhost:8080")
+    assert own_names(80) == ("127.0.0.1:80", "localhost:80", "127.0.0.1", "localhost")
+
+
+def test_on_the_usual_port_the_page_is_shown() -> None:
+    try:
+        server = ControlServer(PreviewSink(), lambda: Status(state="running"), LiveSettings(), port=80)
+    except ControlError as error:
+        pytest.skip(str(error))
+    with server, urllib.request.urlopen(server.url.replace(":80/", "/") + "status", timeout=20) as answer:
+        assert json.loads(answer.read())["state"] == "running"
 
 
 def test_unknown_paths_and_views(bench: Bench) -> None:

@@ -176,6 +176,37 @@ def test_a_face_that_flow_loses_keeps_its_effect_while_it_looks_like_itself() ->
     assert not refused[-1], "unless the detector says no"
 
 
+def lying(detected: float = 1.8, seconds: float = 3.0) -> tuple[Tracker, list[list[Track]]]:
+    """A head that leans over by 1.2 radians within a second; the detector sees it until it leans too far."""
+    tracker, tracks = Tracker(), []
+    for i in range(round(seconds * 30)):
+        pose = Pose(320, 180, 150, 1.2 * min(max(i / 30 - 1.2, 0.0), 1.0))
+        found = [pose.detection()] if i / 30 < detected else []
+        tracks.append(tracker.update(picture(WALL, pose), i * DT, found if i % 4 == 0 else None))
+    return tracker, tracks
+
+
+def test_a_head_that_leans_over_further_than_the_detector_sees_keeps_its_effect() -> None:
+    _, tracks = lying(seconds=6.0)
+    assert [(one.id, one.confidence) for found in tracks for one in found] == [(1, 1.0)] * 180
+    truth = Pose(320, 180, 150, 1.2).points
+    assert np.abs(tracks[-1][0].points - truth).mean() < 4.0
+
+
+def test_a_head_that_leans_over_and_goes_is_let_go() -> None:
+    tracker, _ = lying()
+    gone = [tracker.update(WALL, (90 + i) * DT, [] if i % 4 == 0 else None) for i in range(12)]
+    assert not gone[-1]
+
+
+def test_a_leaning_face_that_was_seen_for_a_moment_only_is_not_kept() -> None:
+    pose = Pose(320, 180, 150, 1.2)
+    image = picture(WALL, pose)
+    tracks = run(Tracker(), [(image, ([pose.detection()] if i < 5 else []) if i % 4 == 0 else None) for i in range(45)])
+    assert tracks[10]
+    assert not tracks[-1]
+
+
 def test_flow_that_takes_hold_of_the_wall_restores_no_confidence() -> None:
     pose = Pose(320, 180, 150)
     tracker = Tracker()

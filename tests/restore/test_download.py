@@ -4,7 +4,6 @@ import io
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -13,7 +12,8 @@ import pytest
 from rich.console import Console
 
 from frrcam.errors import DownloadError, ModelCorrupt, ModelNotFound
-from frrcam.restore.download import CHUNK, fetch, fetched_entry, find_pack, progress_bar
+from frrcam.restore.download import CHUNK, fetch, find_pack, progress_bar
+from frrcam.restore.models import fetched
 from frrcam.restore.packs import NOTICE, PACKS, Pack
 
 DETECTOR = np.random.default_rng(0).bytes(3 * CHUNK)
@@ -119,7 +119,7 @@ def test_fetches_the_detector_and_nothing_else(server: Server, tmp_path: Path) -
     assert path.read_bytes() == DETECTOR
     assert left(tmp_path) == ["det_500m.onnx"]
     assert reports[-1] == (server.pack.bytes, server.pack.bytes)
-    assert fetched_entry(server.pack, tmp_path).path == path
+    assert [entry.path for entry in fetched(tmp_path)] == [path]
 
 
 def test_what_is_there_is_not_fetched_again(server: Server, tmp_path: Path) -> None:
@@ -173,6 +173,7 @@ def test_starts_over_where_it_cannot_go_on(server: Server, tmp_path: Path, chang
     if change == "another file":
         server.etag = '"two"'
     assert fetch(server.pack, yes, folder=tmp_path).read_bytes() == DETECTOR
+    assert (server.asked[-1] is None) == (change in ("no tag", "weak tag"))
 
 
 def test_a_server_that_sends_another_range_is_not_believed(server: Server, tmp_path: Path) -> None:
@@ -243,6 +244,12 @@ def test_no_name_in_the_archive_becomes_a_path(tmp_path: Path, name: str) -> Non
     assert left(tmp_path) == ["det_500m.onnx", "odd.zip"]
 
 
+def test_from_a_file_that_is_not_there(tmp_path: Path) -> None:
+    for name in ("gone.zip", "a" * 300 + ".zip"):
+        with pytest.raises(ModelNotFound, match="no file"):
+            fetch(PACKS["buffalo_s"], yes, archive=tmp_path / name, folder=tmp_path / "models")
+
+
 def test_an_archive_without_the_detector(tmp_path: Path) -> None:
     archive = tmp_path / "odd.zip"
     archive.write_bytes(zipped("other.onnx"))
@@ -275,8 +282,6 @@ def test_only_pinned_packs_are_known() -> None:
     for pack in PACKS.values():
         assert pack.url.startswith("https://github.com/deepinsight/insightface/releases/")
         assert len(pack.sha256) == len(pack.detector_sha256) == 64
-    with pytest.raises(ModelNotFound, match="frrcam models fetch other"):
-        fetched_entry(replace(PACKS["buffalo_s"], name="other"))
 
 
 def test_the_bar_shows_the_bytes() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from frrcam.errors import ModelCorrupt, ModelError, ModelNotFound
-from frrcam.restore.models import ModelEntry, as_json, load_manifest, parse_manifest, resolve, table, verify
+from frrcam.restore.models import ModelEntry, as_json, fetched, load_manifest, parse_manifest, resolve, table, verify
 from frrcam.restore.packs import PACKS
 from frrcam.restore.rungs import family, variant
 from tests.restore.tiny import MANIFEST
@@ -98,6 +98,10 @@ def test_fetched_detectors_are_found_by_their_packs_name(weights: Path, tmp_path
     assert (entry.path, entry.sha256) == (file, PACKS["buffalo_s"].detector_sha256)
     with pytest.raises(ModelCorrupt, match="frrcam models fetch buffalo_s"):
         verify(entry)
+
+
+def test_a_folder_that_cannot_be_looked_into_holds_nothing_fetched(tmp_path: Path) -> None:
+    assert fetched(tmp_path / ("a" * 300)) == []
 
 
 def test_verify(weights: Path) -> None:

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frrcam.runtime.budget import DETECT_RARELY_S, DETECT_S, FULL, ROOMY, Budget, Plan, Rung, ladder
+from frrcam.runtime.pipeline import APPEAR_S
 from tests.runtime.world import (
     FAMILY,
     PERIOD,
@@ -217,14 +218,36 @@ def test_hours_of_sleep_prove_nothing():
     assert simulated.run(60, faces=1)[-1].plan.rung == "best"
 
 
-def test_after_a_pause_the_first_frame_is_searched_and_its_face_enhanced_on_the_next():
+@pytest.mark.parametrize("faces", [1, 3])
+def test_after_a_pause_the_first_frame_is_searched_and_its_faces_enhanced(faces: int):
     simulated = world()
-    steps = simulated.run(20.1, faces=1)
+    steps = simulated.run(20.1, faces=faces)
     assert not steps[-1].plan.detect, "else it says nothing"
     simulated.time += 12
-    first, second = simulated.run(2 * PERIOD, faces=1)
-    assert (first.plan.detect, first.fresh) == (True, 0)
-    assert second.fresh == 1
+    first, second = simulated.run(2 * PERIOD, faces=faces)
+    assert (first.plan.detect, first.fresh) == (True, faces)
+    assert second.fresh >= 1
+
+
+def test_where_there_was_no_face_a_pause_expects_none():
+    budget = Budget(ladder(list(FAMILY.models)), PERIOD, FAMILY.models)
+    budget.plan(0, 0.0)
+    plan = budget.plan(0, 12.0)
+    assert (plan.detect, plan.fresh) == (True, 0)
+
+
+def test_on_the_way_to_the_plain_picture_the_last_change_fades():
+    """So long the pipeline is given a network and no face, and what it shows goes little by little."""
+    budget = Budget((Rung("a", "a"), Rung("plain", None)), PERIOD, {"a": 0.005})
+    for frame in range(8):
+        plan = budget.plan(1, frame * PERIOD)
+        budget.observe(plan, {"restore": 0.005}, 1, 0.050, frame * PERIOD)
+        if plan.rung == "plain":
+            break
+    plans = [plan] + [budget.plan(1, (9 + frame) * PERIOD) for frame in range(19)]
+    assert {(plan.rung, plan.faces, plan.fresh, plan.detect) for plan in plans} == {("plain", 0, 0, False)}
+    assert [plan.model for plan in plans] == ["a"] * 8 + [None] * 12
+    assert 8 * PERIOD > APPEAR_S
 
 
 def test_a_load_that_ruled_the_network_out_in_the_last_call_does_not_in_the_next():

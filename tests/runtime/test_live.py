@@ -6,7 +6,7 @@ import pytest
 from frrcam.control.settings import LiveSettings
 from frrcam.errors import SinkLost, SinkNotFound, SinkUnusable
 from frrcam.frame import Frame, Image
-from frrcam.restore.types import FakeRestorer
+from frrcam.restore.types import FakeRestorer, Restored
 from frrcam.runtime.budget import Budget, Rung, ladder
 from frrcam.runtime.enhancer import Engine
 from frrcam.runtime.live import HELD_AFTER_S, WAITING_GREY, Live
@@ -391,6 +391,24 @@ def test_for_want_of_time_a_face_goes_without_and_is_counted():
     assert rig.frames(1) is rig.image
     record = rig.live.metrics.window()[-1]
     assert (record.rung, record.fresh, record.wanted) == ("plain", 0, 1)
+
+
+def test_on_a_machine_grown_too_busy_the_effect_fades_and_the_face_is_counted():
+    class Loaded(FakeRestorer):
+        def restore(self, crops: list[Image]) -> Restored:
+            rig.clock.sleep(seconds)
+            return super().restore(crops)
+
+    rig, seconds = Rig(), 0.005
+    rig.restorer = Loaded()
+    rig.live.engine = rig.engine()
+    full = np.abs(rig.frames(60).astype(int) - rig.image).max()
+    seconds = 0.06
+    left = [np.abs(rig.frames().astype(int) - rig.image).max() for _ in range(30)]
+    assert rig.live.plan.rung == "plain"
+    assert left[-1] == 0
+    assert np.diff([full, *left]).min() > -0.5 * full
+    assert {record.wanted for record in rig.live.metrics.window()[-30:]} == {1}
 
 
 def test_closing_closes_the_sink_once():

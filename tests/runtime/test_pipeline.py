@@ -181,6 +181,24 @@ def test_after_a_gap_nothing_is_remembered():
     assert changed(rig.image, rig.step(after=9 * 3600.0).image) == 0, "and the next face comes up slowly again"
 
 
+def test_a_face_found_again_after_a_gap_does_not_come_up_a_second_time():
+    """A camera that stalls leaves the enhanced picture standing: a plain one after it would flash."""
+    rig = Rig(track(x=100, y=80, side=80))
+    full = changed(rig.image, rig.settle().image)
+    assert changed(rig.image, rig.step(after=GAP_S + 0.1).image) > 0.9 * full
+    rig.settle(faces=0)
+    assert changed(rig.image, rig.step(after=GAP_S + 0.1).image) == 0, "it had gone before the gap"
+
+
+def test_the_effect_comes_up_only_from_its_first_result_on():
+    """On a low rung, or with several faces, the first result is some pictures late: it must not pop."""
+    rig = Rig(track(x=100, y=80, side=80))
+    for _ in range(10):
+        assert changed(rig.image, rig.step(fresh=0).image) == 0
+    strengths = [changed(rig.image, rig.step().image) for _ in range(20)]
+    assert strengths[0] < 0.25 * strengths[-1]
+
+
 def test_at_a_slow_rate_every_picture_is_enhanced():
     rig = Rig(track(x=100, y=80, side=80), gap_s=longest_gap(1.0))
     rig.step()

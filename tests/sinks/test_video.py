@@ -159,7 +159,7 @@ def test_the_final_name_appears_only_when_all_is_well(tmp_path: Path) -> None:
     sink = VideoSink(path, 64, 48, FPS)
     send(sink, [gradient(64, 48)] * 3)
     assert path.read_text() == "what was there"
-    assert (tmp_path / "out.mp4.part").exists()
+    assert [part.name[:8] for part in tmp_path.glob("*.part")] == ["out.mp4."]
     sink.abort()
     sink.abort()
     sink.close()
@@ -167,6 +167,18 @@ def test_the_final_name_appears_only_when_all_is_well(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
     with pytest.raises(SinkLost, match="closed"):
         send(sink, [gradient(64, 48)])
+
+
+def test_two_runs_onto_one_name_do_not_spoil_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    first, second = VideoSink(path, 64, 48, FPS), VideoSink(path, 64, 48, FPS)
+    send(first, [gradient(64, 48)] * 3)
+    send(second, [gradient(64, 48)] * 5)
+    for sink, count in ((first, 3), (second, 5)):
+        sink.close()
+        with av.open(str(path)) as clip:
+            assert sum(1 for _ in clip.decode(video=0)) == count
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
 
 
 def test_an_error_in_the_body_leaves_nothing(tmp_path: Path) -> None:

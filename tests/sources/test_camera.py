@@ -117,7 +117,7 @@ def test_frames_count_up_and_carry_the_clock(hardware: Hardware) -> None:
     assert [frame.timestamp for frame in frames] == pytest.approx([100.0, 100.04, 100.08])
 
 
-@pytest.mark.parametrize(("period", "buffers"), [(1 / 30, [1]), (1 / 15, [1, 2])])
+@pytest.mark.parametrize(("period", "buffers"), [(1 / 30, [1]), (1 / 25, [1]), (1 / 15, [1, 2])])
 def test_a_camera_at_half_its_rate_gets_a_second_buffer(hardware: Hardware, period: float, buffers: list[int]) -> None:
     hardware.add_camera(0)
     capture = FakeCapture([each for _ in range(100) for each in (period, PICTURE)])

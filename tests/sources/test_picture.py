@@ -1,4 +1,5 @@
 import struct
+import sys
 from pathlib import Path
 
 import cv2
@@ -8,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from frrcam.errors import SourceLost, SourceNotFound, SourceUnusable, UsageError
-from frrcam.sources.picture import PictureSource, is_picture, read_picture
+from frrcam.sources.picture import PictureSource, count_pictures, is_picture, read_picture
 from tests.sources.clips import picture, write_clip
 
 
@@ -53,6 +54,13 @@ def test_a_thumbnails_end_is_not_the_pictures_end(tmp_path: Path) -> None:
     path.write_bytes(data[:2] + thumbnail + data[2:-100])
     with pytest.raises(SourceUnusable, match="truncated"):
         read_picture(path)
+
+
+def test_what_fills_up_before_a_segment_is_no_end(tmp_path: Path) -> None:
+    path = write(tmp_path / "filled.jpg", picture(3))
+    data = path.read_bytes()
+    path.write_bytes(data[:2] + b"\xff\xff\xff" + data[2:])
+    assert read_picture(path).shape == (64, 96, 3)
 
 
 @pytest.mark.parametrize("name", ["face.jpg", "face.png", "face.webp"])
@@ -109,3 +117,21 @@ def test_holds_the_picture_up_for_ever(tmp_path: Path) -> None:
 def test_an_absurd_rate_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="choose 1 to 240"):
         PictureSource(write(tmp_path / "face.png", picture(3)), fps=0)
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="there every name is Unicode")
+def test_a_name_that_is_not_utf8_is_a_name_too(tmp_path: Path) -> None:
+    path = tmp_path / "gr\udcfcn"
+    path.write_bytes(write(tmp_path / "face.png", picture(3)).read_bytes())
+    assert is_picture(path)
+    assert count_pictures(path) == 1
+    assert read_picture(path).shape == (64, 96, 3)
+    path.write_bytes(b"no picture")
+    assert not is_picture(path)
+
+
+def test_pictures_are_counted(tmp_path: Path) -> None:
+    assert cv2.imwritemulti(str(tmp_path / "pages.tif"), [picture(1), picture(2)])
+    assert count_pictures(tmp_path / "pages.tif") == 2
+    assert count_pictures(write(tmp_path / "face.jpg", picture(3))) == 1
+    assert count_pictures(tmp_path / "gone.png") == 1

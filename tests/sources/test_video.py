@@ -97,6 +97,26 @@ def test_a_damaged_stretch_costs_only_itself(tmp_path: Path) -> None:
         assert len(play(source)) >= 50
 
 
+def test_a_length_that_is_none_is_no_fault(tmp_path: Path) -> None:
+    """A tag, which a Matroska file has where others have an index, may say anything."""
+    clip = write_clip(tmp_path / "clip.mkv", 5)
+    data = clip.read_bytes()
+    assert data.count(b"00:00:00.200000000") == 1
+    for tag in (b"a fifth of a second", b"00:00:00,200000000", b"-1:-1:-1.200000000"):
+        clip.write_bytes(data.replace(b"00:00:00.200000000", tag[:18]))
+        with VideoSource(clip) as source:
+            assert sum(1 for _ in iter(source.read, None)) == 5
+
+
+def test_a_clock_that_begins_anew_does_not_go_back(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.ts", 5)
+    clip.write_bytes(2 * clip.read_bytes())  # as recorders leave them that write two to one file
+    with VideoSource(clip) as source:
+        times = [frame.timestamp for frame in play(source)]
+    assert len(times) > 5
+    assert times == sorted(times)
+
+
 def test_closes_once(tmp_path: Path) -> None:
     source = VideoSource(write_clip(tmp_path / "clip.mp4"))
     source.close()

@@ -154,7 +154,7 @@ function setGone(value) {
 }
 
 function setState(state, text = state) {
-  $("state").textContent = text;
+  if ($("state").textContent !== text) $("state").textContent = text; // else a screen reader says it at every event
   $("state").dataset.level = LEVELS[state] ?? "wait";
 }
 
@@ -218,21 +218,24 @@ function showStages(stages, period) {
   );
 }
 
-let noticesShown = "";
+const lines = new Map(); // what stands there already stays, or a screen reader says all of it again
 function showNotices(notices) {
-  const key = JSON.stringify(notices);
-  if (key === noticesShown) return;
-  noticesShown = key;
+  const keyed = new Map(notices.map((notice) => [`${notice.time} ${notice.text}`, notice]));
   $("no-notices").hidden = notices.length > 0;
-  $("notices").replaceChildren(
-    ...[...notices].reverse().map((notice) => {
-      const item = document.createElement("li"), time = document.createElement("time"), text = document.createElement("span");
-      time.textContent = clock(notice.time);
-      text.textContent = notice.text;
-      item.append(time, text);
-      return item;
-    }),
-  );
+  for (const [key, item] of lines) {
+    if (keyed.has(key)) continue;
+    item.remove();
+    lines.delete(key);
+  }
+  for (const [key, notice] of keyed) {
+    if (lines.has(key)) continue;
+    const item = document.createElement("li"), time = document.createElement("time"), text = document.createElement("span");
+    time.textContent = clock(notice.time);
+    text.textContent = notice.text;
+    item.append(time, text);
+    lines.set(key, item);
+    $("notices").prepend(item);
+  }
 }
 
 function listen() {
