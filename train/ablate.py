@@ -80,7 +80,6 @@ SHARP = {
     "+ perceptual loss": replace(OURS, perceptual=SHIPPED.perceptual),
     "+ style loss": replace(OURS, perceptual=SHIPPED.perceptual, style=STYLE),
     "+ perceptual, identity, SSIM (shipped)": SHIPPED,
-    "shipped's, + adversarial 0.01": replace(SHIPPED, adversarial=0.01),
     "shipped's, + adversarial 0.05": replace(SHIPPED, adversarial=0.05),
 }
 """Losses that buy sharpness with PSNR, each from a shipped network: one that has seen little is blurred anyway."""
@@ -262,7 +261,7 @@ def trade_sheet(folder: Path, faces: Faces, count: int = 5) -> sheet.Image:
     networks = [checkpoint.load_network(place(folder, name) / "checkpoint.pt")[0] for name in TRADE.names]
     with torch.no_grad():
         restored = [network.logits(degraded)[0].clamp(0, 1) for network in networks]
-    return sheet.tile([degraded, *restored, target], count, 2 * target.shape[-1])
+    return sheet.tile([degraded, *restored, target], count, target.shape[-1])
 
 
 def work_of(variant: Variant, images: int) -> float:

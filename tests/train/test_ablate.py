@@ -139,7 +139,7 @@ def test_the_sheet_of_what_sharpness_costs_has_a_row_for_each(tmp_path: Path) ->
     random = np.random.default_rng(0)
     faces = Faces(random.integers(0, 255, (60, 180, 180, 3), np.uint8), 160, tuple(f"face-{i}" for i in range(60)))
     sheet = ablate.trade_sheet(tmp_path, faces, 2)
-    assert sheet.shape == ((len(ablate.TRADE.names) + 2) * 320, 2 * 320, 3)
+    assert sheet.shape == ((len(ablate.TRADE.names) + 2) * 160, 2 * 160, 3)
 
 
 class Eye(nn.Module):
