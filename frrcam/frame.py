@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 Image = NDArray[np.uint8]
 """BGR, H×W×3, as OpenCV has it."""
 
+LUMA = np.array([0.114, 0.587, 0.299], np.float32)
+"""BT.601 weights of B, G and R."""
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:

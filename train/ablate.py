@@ -156,13 +156,14 @@ def measure(network: FRRNet, faces: Faces, size: int, count: int, features: nn.M
     for target, degraded, labels in held_out_pairs(faces, size, count):
         with torch.no_grad():
             restored, _, distortion = network.logits(degraded)
+            wanted = None if features is None else features(target).embedding
         for name, image in (("input_", degraded), ("", restored.clamp(0, 1))):
             rows[f"{name}psnr"] += metrics.psnr(target, image).tolist()
             rows[f"{name}ssim"] += metrics.ssim(target, image).tolist()
             rows[f"{name}sharpness"] += metrics.sharpness(target, image).tolist()
-            if features is not None:
+            if features is not None and wanted is not None:
                 with torch.no_grad():
-                    wanted, seen = features(target).embedding, features(image).embedding
+                    seen = features(image).embedding
                 rows[f"{name}identity"] += functional.cosine_similarity(wanted, seen).tolist()
         truth.append(labels)
         found.append(distortion.sigmoid())

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
-from statistics import stdev
+from statistics import fmean, stdev
 
 import torch
 from torch import Tensor
@@ -16,13 +16,16 @@ COLUMNS = (
     *("variant", "images", "parameters", "GMAC", "input PSNR", "PSNR", "gain, dB", "against the first"),
     *("SSIM", "against the first", "F1", ""),
 )
-HEAD = f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|"
-
 TRADED = ("psnr", "ssim", "identity", "sharpness")
-TRADE_HEAD = (
-    "| variant | images | PSNR | against the first | SSIM | against the first | identity | against the first "
-    f"| sharpness | against the first |\n{'|---' * 10}|"
+TRADE_COLUMNS = (
+    *("variant", "images", "PSNR", "against the first", "SSIM", "against the first"),
+    *("identity", "against the first", "sharpness", "against the first"),
 )
+
+
+def head(columns: tuple[str, ...]) -> str:
+    """A table's first two lines."""
+    return f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|"
 
 
 def gain(result: Result, metric: str) -> Tensor:
@@ -65,7 +68,7 @@ def verdict(psnr: Figure, ssim: Figure, noise: Noise) -> str:
 def row(name: str, result: Result, reference: Result, noise: Noise) -> str:
     psnr, ssim = (against(result, reference, metric) for metric in ("psnr", "ssim"))
     first = result is reference
-    means = {name: sum(result[name]) / len(result[name]) for name in ("input_psnr", "psnr", "ssim")}
+    means = {name: fmean(result[name]) for name in ("input_psnr", "psnr", "ssim")}
     cells = (
         name,
         str(result["images"]),
@@ -87,16 +90,15 @@ def trade_row(name: str, result: Result, reference: Result) -> str:
     """Each figure, and its mean difference from the first variant's."""
     cells = [name, str(result["images"])]
     for metric, digits in zip(TRADED, (2, 3, 3, 2), strict=True):
-        known = [value for value in result[metric] if value == value]
         difference = f"{against(result, reference, metric):+.{digits}f}"
-        cells += [f"{sum(known) / len(known):.{digits}f}", "" if result is reference else difference]
+        cells += [f"{fmean(result[metric]):.{digits}f}", "" if result is reference else difference]
     return f"| {' | '.join(cells)} |"
 
 
 def trade(results: dict[str, Result]) -> str:
     """The losses that sharpen, and what each costs."""
     reference = results[TRADE.names[0]]
-    before = {metric: sum(reference[f"input_{metric}"]) / len(reference["psnr"]) for metric in TRADED}
+    before = {metric: fmean(reference[f"input_{metric}"]) for metric in TRADED}
     begin, size = (reference["variant"][key] for key in ("begin", "size"))
     text = f"""## {TRADE.title}
 
@@ -108,7 +110,7 @@ Each from `train/checkpoints/{begin}`, at {size} px. Sharpness is the deviation 
 ![Degraded, each variant in the table's order, original](trade.png)
 """
     lines = (trade_row(name, results[name], reference) for name in TRADE.names)
-    return "\n".join((text, TRADE_HEAD, *lines))
+    return "\n".join((text, head(TRADE_COLUMNS), *lines))
 
 
 def table(group: Group, results: dict[str, Result], noise: Noise) -> str:
@@ -116,7 +118,7 @@ def table(group: Group, results: dict[str, Result], noise: Noise) -> str:
         return trade(results)
     reference = results[group.names[0]]
     lines = (row(name, results[name], reference, noise) for name in group.names)
-    return "\n".join((f"## {group.title}\n", HEAD, *lines))
+    return "\n".join((f"## {group.title}\n", head(COLUMNS), *lines))
 
 
 def page(results: dict[str, Result], command: str) -> str:

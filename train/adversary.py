@@ -5,6 +5,7 @@ it trades. It is trained beside the network, is part of a training's state, and 
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -31,7 +32,7 @@ class Discriminator(nn.Module):
         strides = (2, 2, 2, 1, 1)
         self.layers = nn.ModuleList(
             spectral_norm(nn.Conv2d(inputs, outputs, 4, stride, 1))
-            for inputs, outputs, stride in zip(channels, channels[1:], strides, strict=False)
+            for (inputs, outputs), stride in zip(pairwise(channels), strides, strict=True)
         )
 
     def forward(self, images: Tensor) -> Tensor:

@@ -53,11 +53,12 @@ def train_step(
     rate = settings.rate_at(state.images)
     for group in state.optimiser.param_groups:
         group["lr"] = rate
-    if settings.weights.adversarial and state.adversary is None:
-        state.adversary = Adversary.new(settings.seed, settings.rate, state.device)
+    adversary = None
+    if settings.weights.adversarial:
+        adversary = state.adversary = state.adversary or Adversary.new(settings.seed, settings.rate, state.device)
     with torch.autocast(degraded.device.type, torch.bfloat16, enabled=settings.bf16):
         outputs = state.network.logits(degraded) if model is None else model(degraded)
-    discriminator = None if state.adversary is None else state.adversary.discriminator
+    discriminator = adversary.discriminator if adversary else None
     loss, terms = losses.total(outputs, truth, settings.weights, features, discriminator)
     if truth.mask is None:
         # DistributedDataParallel waits for a gradient of every parameter
@@ -67,8 +68,8 @@ def train_step(
     norm = nn.utils.clip_grad_norm_(state.network.parameters(), settings.clip)
     if torch.isfinite(norm):
         state.optimiser.step()
-    if state.adversary is not None and settings.weights.adversarial:
-        terms["discrimination"] = float(state.adversary.learn(truth.image, outputs[0], rate, world))
+    if adversary:
+        terms["discrimination"] = float(adversary.learn(truth.image, outputs[0], rate, world))
     state.step += 1
     state.images += len(degraded) * world.size
     state.follow(settings.decay)

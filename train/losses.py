@@ -68,8 +68,7 @@ def coarse(target: Tensor, restored: Tensor, cell: int = 16) -> Tensor:
 
 def fine(target: Tensor, restored: Tensor, cell: int = 5) -> Tensor:
     """L1 between what is finer than `cell` pixels (odd): noise, blocks and edges, drowned out by colour otherwise."""
-    error = restored - target
-    return (error - functional.avg_pool2d(error, cell, 1, cell // 2, count_include_pad=False)).abs().mean()
+    return metrics.finer(restored - target, cell).abs().mean()
 
 
 def dissimilarity(target: Tensor, restored: Tensor) -> Tensor:
@@ -174,7 +173,7 @@ def total(
         terms["perceptual"], terms["style"] = perceptual(wanted.maps, found.maps), style(wanted.maps, found.maps)
         if wanted.embedding is not None:
             terms["identity"] = identity(wanted.embedding, found.embedding)
-    if discriminator is not None and weights.adversarial:
+    if discriminator is not None:
         terms["adversarial"] = adversarial(discriminator(restored.clamp(0, 1)))
     loss = torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
     return loss, {name: float(term.detach()) for name, term in terms.items()}

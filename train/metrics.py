@@ -63,18 +63,19 @@ def ssim(target: Tensor, restored: Tensor, mask: Tensor | None = None) -> Tensor
     return mean_ssim(ssim_map(target, restored), mask)
 
 
+def finer(images: Tensor, cell: int) -> Tensor:
+    """What is finer than `cell` pixels (odd): images (N×C×H×W) less their means over the cell around each place."""
+    return images - functional.avg_pool2d(images, cell, 1, cell // 2, count_include_pad=False)
+
+
 def sharpness(target: Tensor, restored: Tensor, cell: int = 5) -> Tensor:
     """Deviation of what is finer than `cell` pixels, over the target's, per picture (N).
 
     1: as sharp as the target; below: blurred; above: noisy or too sharp.
     """
-    edge = cell // 2
-
-    def fine(x: Tensor) -> Tensor:
-        inner = x[:, :, edge:-edge, edge:-edge]
-        return (inner - functional.avg_pool2d(x, cell, 1)).square().mean((1, 2, 3))
-
-    return (fine(restored) / fine(target).clamp_min(1e-10)).sqrt()
+    whole = slice(cell // 2, -(cell // 2))  # where a cell does not reach beyond the picture
+    found, wanted = (finer(x, cell)[:, :, whole, whole].square().mean((1, 2, 3)) for x in (restored, target))
+    return (found / wanted.clamp_min(1e-10)).sqrt()
 
 
 def dice(truth: Tensor, found: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from frrcam.compose.blend import Change, Mask
-from frrcam.frame import Image
+from frrcam.frame import LUMA, Image
 
 RAMP = 1 / 8
 """Width of the ramp from the mask's edge inwards over which light and colour come up, as a fraction of the side."""
@@ -23,9 +23,6 @@ CELL, LEAST_CELLS = 8, 24
 COLOURLESS, COLOURED = 1.0, 3.0
 """Mean spread of B, G and R over a crop, in levels, up to which it is grey, and from which it has colours."""
 
-_LUMA = np.array([0.114, 0.587, 0.299], np.float32)
-"""BT.601 weights of B, G and R."""
-
 
 def harmonize(change: Change, mask: Mask, crop: Image) -> Change:
     """The change (S×S×3 float32 BGR, levels) of a face (mask S×S in [0,1]) made to fit what surrounds the face.
@@ -36,7 +33,7 @@ def harmonize(change: Change, mask: Mask, crop: Image) -> Change:
     """
     side = mask.shape[0]
     if (share := _coloured(crop)) < 1.0:
-        mix = share * np.eye(3) + (1.0 - share) * np.tile(_LUMA, (3, 1))
+        mix = share * np.eye(3) + (1.0 - share) * np.tile(LUMA, (3, 1))
         change = np.asarray(cv2.transform(change, mix), np.float32)
     cells = max(round(side / CELL), LEAST_CELLS)
     weight = np.asarray(cv2.resize(mask, (cells, cells), interpolation=cv2.INTER_AREA), np.float32)
@@ -44,7 +41,7 @@ def harmonize(change: Change, mask: Mask, crop: Image) -> Change:
     if total <= 0.0:
         return change
     coarse = _coarse(change, weight)
-    light = coarse @ _LUMA
+    light = coarse @ LUMA
     colour = coarse - light[..., None]
     mean_light = abs(float((light * weight).sum())) / total
     mean_colour = float(np.linalg.norm(np.tensordot(weight, colour, axes=2))) / total

@@ -187,9 +187,9 @@ class Enhancer:
 def _enhance_file(job: Job, enhancer: Enhancer, shown: Monitor) -> FileResult:
     started = time.monotonic()
     make_folder(job.target.parent)
-    work = _enhance_picture if is_picture(job.source) else _enhance_clip
-    frames = work(job, enhancer, shown)
-    left_out = count_pictures(job.source) - 1 if is_picture(job.source) else 0
+    still = is_picture(job.source)
+    frames = (_enhance_picture if still else _enhance_clip)(job, enhancer, shown)
+    left_out = count_pictures(job.source) - 1 if still else 0
     return FileResult(job.source, job.target, frames, enhancer.faces, time.monotonic() - started, left_out)
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from frrcam.faces.follow import FollowedFace
 from frrcam.faces.types import Detection, Track
-from frrcam.frame import Image
+from frrcam.frame import LUMA, Image
 
 SURE_SCORE = 0.7
 """A new face with this score is shown at once; a weaker one needs a second detection."""
@@ -18,8 +18,6 @@ SAME = 0.5
 NOMINAL = 1 / 30
 """Seconds between pictures where timestamps do not say."""
 
-_LUMA = np.array([0.114, 0.587, 0.299], np.float32)
-"""BT.601 weights of B, G and R."""
 _CUT_DIFFERENCE, _CUT_CORRELATION = 15.0, 0.5
 """A cut: sparse samples of two pictures differ by more levels, and correlate less, than this."""
 
@@ -74,7 +72,7 @@ class Tracker:
         before = self._sample
         step = max(image.shape[0] // 24, 1), max(image.shape[1] // 32, 1)
         # grey: a screen that turns from red to blue lights another colour, and the same scene
-        sample = image[step[0] // 2 :: step[0], step[1] // 2 :: step[1]].astype(np.float32) @ _LUMA
+        sample = image[step[0] // 2 :: step[0], step[1] // 2 :: step[1]].astype(np.float32) @ LUMA
         sample -= sample.mean()
         self._sample = sample
         if before is None or float(np.abs(sample - before).mean()) < _CUT_DIFFERENCE:
