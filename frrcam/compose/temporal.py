@@ -23,10 +23,11 @@ Plane = NDArray[np.float32]
 
 STILL_SECONDS = 0.25
 """Time constant of the average where nothing moves."""
-COLOUR_SECONDS = 0.4
-"""Time constant of the face's overall colour."""
-EFFECT_SECONDS = 0.3
-"""Time constant of the classifier's word."""
+COLOUR_SECONDS = 0.4, 2.0
+"""Time constants of the overall colour of a face that moves, whose mean changes with what it turns to, and of a still
+one, where a change is the network's whim: of a dim picture it takes the light now for poor and now for fair."""
+EFFECT_SECONDS = 0.3, 5.0
+"""Time constants of the classifier's word as it rises and as it falls: a camera's fault does not pass with a smile."""
 FADE_SECONDS = 0.15
 """The effect on a face no longer refreshed falls to nothing in this time."""
 HOLD_SECONDS = 0.5
@@ -49,6 +50,10 @@ _COLOUR_STEP = 15.0, 40.0
 """A change of overall colour in levels that begins to be believed at once, and one that is wholly …"""
 _LIGHT_STEP = 0.1, 0.3
 """… if the light on the crop has changed as well, by these shares of it: else it is but the network's whim."""
+_STILL = 0.1, 0.4
+"""Shares of a face that are still up to which it counts as moving, and from which as still."""
+_YOUNG = 0.2
+"""Seconds that a new memory counts as old: one that is younger than a time constant averages what it has."""
 _CUT = 0.2
 """Correlation between crop and memory below which it is another face or another picture: begin anew."""
 
@@ -69,7 +74,7 @@ class FaceMemory:
 
     def __init__(self) -> None:
         self._size, self._empty = 0, True
-        self._stale = self._effect = 0.0
+        self._stale = self._effect = self._age = 0.0
         self._noise = 2.0
         self._face, self._fresh, self._mask = _blank(0, 0, 3), _blank(0, 0, 3), _blank(0, 0)
         self._seen: Image = np.zeros((0, 0, 3), np.uint8)
@@ -119,9 +124,11 @@ class FaceMemory:
         np.copyto(self._mask, mask)
         np.copyto(self._crop, small)
         self._moved.fill(1.0)
-        self._light = _mean_colour(crop, mask, self._moved)
+        within = cv2.resize(mask, small.shape, interpolation=cv2.INTER_NEAREST)
+        self._light = _mean_colour(crop, np.asarray(within, np.float32))
         # what takes another picture's place comes up anew: of a camera that was just covered, the network makes a face
         self._effect, self._empty = effect if self._empty else 0.0, False
+        self._age = _YOUNG
 
     def _motion(self, small: Plane, dt: float) -> Plane | None:
         """Motion in [0,1] per low-passed pixel against the remembered crop; None if that shows something else."""
@@ -152,16 +159,17 @@ class FaceMemory:
 
     def _average(self, crop: Image, small: Plane, mask: Mask, effect: float, moving: Plane, dt: float) -> None:
         np.maximum(moving, self._moved * np.float32(_FADING), out=moving)
-        self._moved = moving
+        self._moved, self._age = moving, self._age + dt
         still = _gain(dt, STILL_SECONDS)
         weight = still + max(_QUICK - still, 0.0) * moving
         self._crop += weight * (small - self._crop)
 
         innovation = np.subtract(self._fresh, self._face, out=self._fresh)
-        colour, light = _mean_colour(innovation, mask, moving), _mean_colour(crop, mask, moving)
-        step = float(np.abs(light - self._light).max() / max(light.max(), self._light.max(), 1.0))
-        believed = min(_smoothstep(float(np.abs(colour).max()), _COLOUR_STEP), _smoothstep(step, _LIGHT_STEP))
-        slow = max(_gain(dt, COLOUR_SECONDS), believed)
+        within = np.asarray(cv2.resize(mask, moving.shape, interpolation=cv2.INTER_NEAREST), np.float32)
+        # where the face is still: a moving mouth is no change of light
+        colour, light = (_mean_colour(of, within * (1.02 - moving)) for of in (innovation, crop))
+        share_still = float(np.vdot(within, 1 - moving)) / max(float(within.sum()), 1e-3)
+        slow = self._colour_gain(colour, light, share_still, dt)
         self._light += slow * (light - self._light)
         weight = np.asarray(cv2.resize(weight, (self._size, self._size)), np.float32)
         cv2.subtract(innovation, np.append(colour, 0.0), innovation)
@@ -169,7 +177,18 @@ class FaceMemory:
         cv2.add(innovation, np.append(slow * colour, 0.0), innovation)
         self._face += innovation
         self._mask += weight * (mask - self._mask)
-        self._effect += (effect - self._effect) * _gain(dt, EFFECT_SECONDS)
+        rises, falls = EFFECT_SECONDS
+        self._effect += (effect - self._effect) * _gain(dt, rises if effect > self._effect else min(falls, self._age))
+
+    def _colour_gain(
+        self, colour: NDArray[np.float64], light: NDArray[np.float64], share_still: float, dt: float
+    ) -> float:
+        """What to take of a new overall colour (the difference in levels), where the crop's own is now `light`."""
+        step = float(np.abs(light - self._light).max() / max(light.max(), self._light.max(), 1.0))
+        believed = min(_smoothstep(float(np.abs(colour).max()), _COLOUR_STEP), _smoothstep(step, _LIGHT_STEP))
+        moves, stays = COLOUR_SECONDS
+        seconds = moves + (stays - moves) * _smoothstep(share_still, _STILL)
+        return max(_gain(dt, min(seconds, self._age)), believed)
 
     def _reuse(self, crop: Image, small: Plane, dt: float) -> Remembered | None:
         """The remembered face once more; where it has moved since, only its shading: its detail is elsewhere now."""
@@ -198,14 +217,11 @@ def _low_pass(crop: Image) -> Plane:
     return np.asarray(cv2.resize(grey, (_SMALL, _SMALL), interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _mean_colour(picture: Image | Change, mask: Mask, moving: Plane) -> NDArray[np.float64]:
-    """The mean (B,G,R) over the face where it is still: a moving mouth is no change of light."""
-    sampled, within = (
-        np.asarray(cv2.resize(part, moving.shape, interpolation=cv2.INTER_NEAREST), np.float32)
-        for part in (picture, mask)
-    )
-    weights = (within * (1.02 - moving)).ravel()
-    return np.asarray(weights @ sampled.reshape(-1, 3) / max(float(weights.sum()), 1e-3), np.float64)
+def _mean_colour(picture: Image | Change, weights: Plane) -> NDArray[np.float64]:
+    """The mean (B,G,R) of the picture, of which it looks at as many pixels as there are weights."""
+    sampled = np.asarray(cv2.resize(picture, weights.shape, interpolation=cv2.INTER_NEAREST), np.float32)
+    total = max(float(weights.sum()), 1e-3)
+    return np.asarray(weights.ravel() @ sampled.reshape(-1, 3) / total, np.float64)
 
 
 def _resampled(array: NDArray[np.float32], size: int) -> NDArray[np.float32]:

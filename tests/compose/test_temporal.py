@@ -130,16 +130,62 @@ def test_light_that_is_switched_is_followed_at_once_and_a_whim_is_not() -> None:
 
 def test_the_time_of_reused_pictures_counts() -> None:
     """A network that runs on each sixth picture only must not take six times as long to follow the light."""
-    scene, memory = Scene(noise=0.0, waver=0.0, shift=0.0), FaceMemory()
-    scene.show(memory)
+    scene, sparse, dense = Scene(noise=0.0, waver=0.0, shift=0.0), FaceMemory(), FaceMemory()
+    scene.show(sparse)
+    scene.show(dense)
     brighter = scene.clean + 12.0
     for _ in range(4):
         crop, change = scene.look(brighter)
         for _ in range(5):
-            memory.update(crop, None, None, None, DT)
-        remembered = memory.update(crop, change, scene.mask, 1.0, DT)
+            sparse.update(crop, None, None, None, DT)
+            scene.show(dense, brighter)
+        remembered = sparse.update(crop, change, scene.mask, 1.0, DT)
+        left = (scene.show(dense, brighter) - brighter)[scene.mask > 0].mean()
     assert remembered is not None
-    assert abs((crop + remembered.change - brighter)[scene.mask > 0].mean()) < 12.0 * np.exp(-0.8 / 0.4) + 1.0
+    assert -6.0 < left < -0.5
+    assert abs((crop + remembered.change - brighter)[scene.mask > 0].mean()) < abs(left) + 1.0
+
+
+def test_a_word_that_wavers_does_not_pump() -> None:
+    """Of a dim picture the classifier says now this and now that, with every smile: the effect stays up."""
+    scene, memory = Scene(), FaceMemory()
+    effects = []
+    for index in range(240):
+        crop, change = scene.look()
+        remembered = memory.update(crop, change, scene.mask, float(index % 60 < 40), DT)
+        assert remembered is not None
+        effects.append(remembered.effect)
+    assert min(effects[90:]) > 0.75
+    for _ in range(450):
+        crop, change = scene.look()
+        remembered = memory.update(crop, change, scene.mask, 0.0, DT)
+    assert remembered is not None
+    assert remembered.effect < 0.1
+
+
+def test_light_that_wavers_on_a_still_face_does_not_pump() -> None:
+    """The same camera picture, and a network that lifts it by ten levels more and less within a second."""
+    scene, memory = Scene(noise=1.0, waver=0.0, shift=0.0), FaceMemory()
+    lifts = []
+    for index in range(120):
+        crop, change = scene.look()
+        wavering = change + np.float32(10.0 * np.sin(2 * np.pi * index / 30))
+        remembered = memory.update(crop, wavering, scene.mask, 1.0, DT)
+        assert remembered is not None
+        lifts.append(float(remembered.change[scene.mask > 0].mean()))
+    assert np.ptp(lifts[60:]) < 20.0 / 5
+
+
+def test_a_first_result_that_is_off_is_soon_forgotten() -> None:
+    scene, memory = Scene(noise=1.0, waver=0.0, shift=0.0), FaceMemory()
+    crop, change = scene.look()
+    memory.update(crop, change + np.float32(20.0), scene.mask, 1.0, DT)
+    for _ in range(30):
+        crop, change = scene.look()
+        remembered = memory.update(crop, change, scene.mask, 0.0, DT)
+    assert remembered is not None
+    assert (remembered.change - change)[scene.mask > 0].mean() < 20.0 / 5
+    assert remembered.effect < 1.0 / 5
 
 
 def test_a_cut_begins_anew_at_once() -> None:
