@@ -9,9 +9,10 @@ from frrcam.config import load_settings
 from frrcam.errors import ProviderError, SinkUnusable
 from frrcam.frame import Frame
 from frrcam.restore.types import FakeRestorer
-from frrcam.runtime.budget import Budget, ladder
+from frrcam.runtime.budget import Budget
 from frrcam.runtime.daemon import Daemon
 from frrcam.runtime.enhancer import Engine
+from frrcam.runtime.ladder import ladder
 from frrcam.runtime.pipeline import Pipeline
 from frrcam.sources.base import FakeSource
 from tests.disk import full_disk

@@ -25,9 +25,10 @@ from frrcam.errors import (
     UsageError,
 )
 from frrcam.faces.detector import FakeDetector
-from frrcam.runtime.budget import Budget, ladder
+from frrcam.runtime.budget import Budget
 from frrcam.runtime.engine import loaded
 from frrcam.runtime.enhancer import Engine
+from frrcam.runtime.ladder import ladder
 from frrcam.runtime.notices import Notices
 from frrcam.runtime.pipeline import Pipeline
 from frrcam.sinks import open_sink

@@ -2,29 +2,16 @@
 
 A policy without clock, thread or picture: time and measurements come in as arguments, a `Plan` goes out.
 
-    rung        model      each face's network result    faces
-    best        largest    fresh on every frame          all
-    …           smaller    fresh on every frame          all
-    half        smallest   fresh on every 2nd frame      all     (between, the last change is re-used in face space)
-    third       smallest   fresh on every 3rd frame      all
-    two faces   smallest   fresh on every 3rd frame      the largest two
-    main face   smallest   fresh on every 3rd frame      the largest
-    glimpses    smallest   fresh on every 6th frame      the largest
-    plain       none       –                             none    (the camera's picture)
-
 Down at once, as soon as the coming frame would be late by what was measured; up only when the better rung would
 have fitted with room to spare for a while. A rung that was climbed and did not hold must wait four times as long
 the next time, so that the picture never oscillates.
-
-What the models cost is known from a warm-up and learned from the one that runs. A load on the machine slows all
-of them alike: the others' costs move with that of the one that runs, so that a rung is not tried before its time.
 """
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-from frrcam.runtime.estimate import LEAST, Estimate
+from frrcam.runtime.costs import Costs
+from frrcam.runtime.ladder import Plan, Rung
 
 FULL = 0.92
 """Share of the period that a rung may be predicted to take before it is left: the rest is the scheduler's."""
@@ -38,12 +25,6 @@ PATIENCE_GROWS = 4.0
 PATIENCE_MAX_S = 256.0
 HELD_S = 60.0
 """Seconds on a rung after which the climb to it was right, and all patience is fresh."""
-FORGET_S = 10.0
-"""Seconds in which all costs fall back to the warm-up's while no network runs: nothing is known of the load then."""
-DRIFT_S = 180.0
-"""The same for the models beside the one that runs: a wrong guess must not rule a rung out for ever."""
-SETTLE_RUNS = 30
-"""Runs after a change of model that say something of this model; what changes later is the machine's load."""
 LATE_WINDOW = 8
 LATE_LIMIT = 4
 """Late frames among the last LATE_WINDOW that mean the prediction is wrong, whatever it says."""
@@ -57,8 +38,6 @@ FADE_S = 0.25
 """Seconds on the way to the plain picture in which the last change fades: the network is named for it, and not run."""
 COLD_FRAMES = 4
 """First frames with a face that teach nothing: memory is got, caches fill, libraries make up their minds."""
-PER_FACE_S = 0.002
-"""Seconds that one face takes beside the network, until that is known."""
 GAP_S = 1.0
 """Seconds between frames (nobody watched, a suspend, a lost camera) after which headroom has to prove itself anew, and
 what the last frames were like, and where faces stood, says nothing."""
@@ -69,129 +48,6 @@ GAP_PERIODS = 3
 def longest_gap(period: float) -> float:
     """Seconds between frames of that period beyond which nothing that was remembered holds."""
     return max(GAP_S, GAP_PERIODS * period)
-
-
-@dataclass(frozen=True, slots=True)
-class Rung:
-    """One level of work."""
-
-    name: str
-    model: str | None
-    """The restorer's name; None passes the camera's picture through."""
-    every: int = 1
-    """A face's network result is fresh on one frame in this many."""
-    faces: int | None = None
-    """At most this many faces, largest first; None for as many as the user allows."""
-
-    def serves(self, faces: int) -> int:
-        """How many of `faces` are enhanced."""
-        return min(faces, self.faces or faces) if self.model else 0
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What the pipeline is to do with one frame."""
-
-    rung: str
-    reason: str
-    """Why this rung and no better one, for people."""
-    model: str | None
-    faces: int
-    """At most this many faces are enhanced."""
-    fresh: int
-    """How many of them get a new network result; the others re-use their last change in face space."""
-    detect: bool
-    """True if this frame runs the detector."""
-
-
-def ladder(models: Sequence[str]) -> tuple[Rung, ...]:
-    """The rungs over a family of restorers, best first (their names, best to lightest; may be empty)."""
-    if not models:
-        return (Rung("plain", None),)
-    light = models[-1]
-    return (
-        *(Rung(model, model) for model in models),
-        Rung("half", light, every=2),
-        Rung("third", light, every=3),
-        Rung("two faces", light, every=3, faces=2),
-        Rung("main face", light, every=3, faces=1),
-        Rung("glimpses", light, every=6, faces=1),
-        Rung("plain", None),
-    )
-
-
-class Costs:
-    """What the parts of a frame take on this machine now, in seconds; of a network, what one face alone takes."""
-
-    def __init__(self, period: float, restore_s: Mapping[str, float], detect_s: float, together: float = 1.0) -> None:
-        self._together = together
-        self.detect, self.per_face, self.fixed = Estimate(detect_s), Estimate(PER_FACE_S), Estimate(0.006)
-        self._period, self._detect_s = period, detect_s
-        self._warm = {model: max(seconds, LEAST) for model, seconds in restore_s.items()}
-        self._restore = {model: Estimate(seconds) for model, seconds in restore_s.items()}
-        self._running: str | None = None
-        self._runs = 0
-
-    def mean(self, model: str | None, served: int, fresh: float) -> float:
-        """A frame without detection: `served` faces composed, `fresh` of them through the network."""
-        restore = self._restore[model].mean * self._alone(fresh) if model else 0.0
-        return self.fixed.mean + self.per_face.mean * served + restore
-
-    def high(self, model: str | None, served: int, fresh: float) -> float:
-        """The same when the network is on the slow side."""
-        slow = self._restore[model].high - self._restore[model].mean if model else 0.0
-        return self.mean(model, served, fresh) + slow * self._alone(fresh)
-
-    def _alone(self, fresh: float) -> float:
-        """How many faces one after the other take as long as so many (on average) of one frame."""
-        second = 2 * self._together - 1
-        return fresh if fresh <= 1 else 1 + (fresh - 1) * second if fresh <= 2 else fresh * self._together
-
-    def learn(self, plan: Plan, stages: Mapping[str, float], faces: int, total: float) -> None:
-        """Takes what a frame cost, as `Budget.observe`."""
-        if "detect" in stages:
-            self.detect.add(stages["detect"])
-        composing = sum(stages.get(stage, 0.0) for stage in ("align", "compose"))
-        if faces and plan.faces:
-            self.per_face.add(composing / faces)
-        runs = min(plan.fresh, faces)
-        ran = plan.model if runs and "restore" in stages else None
-        if ran:
-            self._learn_run(ran, stages["restore"] / self._alone(runs))
-        elif not (plan.model and faces):
-            self._forget(plan)
-        self.fixed.add(max(0.0, total - composing - stages.get("detect", 0.0) - stages.get("restore", 0.0)))
-
-    def slept(self, seconds: float) -> None:
-        """So long nothing ran at all: what is known of the machine's load grows old."""
-        self._running = None
-        self._relax(min(1.0, seconds / FORGET_S), everything=True)
-
-    def _learn_run(self, ran: str, seconds: float) -> None:
-        if ran != self._running:
-            self._runs = 0 if self._running else SETTLE_RUNS  # after nothing ran, the load is what is new
-            self._running = ran
-            self._restore[ran].restart()
-        self._runs += 1
-        before = self._restore[ran].mean
-        self._restore[ran].add(seconds)
-        load = self._restore[ran].mean / before if self._runs > SETTLE_RUNS else 1.0
-        slowed = self._restore[ran].mean / self._warm[ran]
-        for model, other in self._restore.items():
-            if model != ran:
-                other.scale(load)
-                other.relax(self._warm[model] * slowed, min(1.0, self._period / DRIFT_S))
-
-    def _forget(self, plan: Plan) -> None:
-        self._running = None
-        self._relax(min(1.0, self._period / FORGET_S), everything=plan.model is None)
-
-    def _relax(self, weight: float, *, everything: bool) -> None:
-        for model, estimate in self._restore.items():
-            estimate.relax(self._warm[model], weight)
-        if everything:
-            self.per_face.relax(PER_FACE_S, weight)
-            self.detect.relax(self._detect_s, weight)
 
 
 class Budget:

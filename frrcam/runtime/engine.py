@@ -15,8 +15,9 @@ from frrcam.restore.models import resolve, verify
 from frrcam.restore.rungs import load_family
 from frrcam.restore.types import Restorer
 from frrcam.runtime.aside import HangableExecutor
-from frrcam.runtime.budget import Budget, ladder, longest_gap
+from frrcam.runtime.budget import Budget, longest_gap
 from frrcam.runtime.enhancer import Engine
+from frrcam.runtime.ladder import ladder
 from frrcam.runtime.notices import Notices
 from frrcam.runtime.pipeline import Pipeline
 

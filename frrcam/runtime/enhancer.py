@@ -9,7 +9,8 @@ from frrcam.control.settings import LiveValue
 from frrcam.frame import Frame
 from frrcam.restore.session import one_line
 from frrcam.runtime.aside import HUNG_S, Aside, Overdue
-from frrcam.runtime.budget import Budget, Plan
+from frrcam.runtime.budget import Budget
+from frrcam.runtime.ladder import Plan
 from frrcam.runtime.notices import Notices
 from frrcam.runtime.pipeline import Outcome, Pipeline
 from frrcam.runtime.retry import Retry

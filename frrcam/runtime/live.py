@@ -17,8 +17,8 @@ from frrcam.errors import SinkError
 from frrcam.frame import Frame, Image
 from frrcam.restore.session import one_line
 from frrcam.runtime.aside import InlineExecutor
-from frrcam.runtime.budget import Plan
 from frrcam.runtime.enhancer import PLAIN, STARTING, Engine, Enhancer
+from frrcam.runtime.ladder import Plan
 from frrcam.runtime.metrics import FrameRecord, Metrics
 from frrcam.runtime.notices import Notices
 from frrcam.runtime.outlet import Outlet

@@ -18,7 +18,8 @@ from frrcam.faces.types import Detector, Track
 from frrcam.frame import Frame, Image
 from frrcam.restore.contract import to_image
 from frrcam.restore.types import Restored, Restorer
-from frrcam.runtime.budget import GAP_S, Plan
+from frrcam.runtime.budget import GAP_S
+from frrcam.runtime.ladder import Plan
 
 Affine = NDArray[np.float32]
 

@@ -9,10 +9,11 @@ import numpy as np
 from frrcam.errors import SinkNotFound, SourceLost
 from frrcam.frame import Frame, Image
 from frrcam.restore.types import FakeRestorer
-from frrcam.runtime.budget import Budget, ladder
+from frrcam.runtime.budget import Budget
 from frrcam.runtime.consumers import Consumers, FakeConsumers
 from frrcam.runtime.daemon import Daemon
 from frrcam.runtime.enhancer import Engine
+from frrcam.runtime.ladder import ladder
 from frrcam.runtime.live import WAITING_GREY
 from frrcam.runtime.notify import FakeNotifier
 from frrcam.runtime.pipeline import Pipeline

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from frrcam.runtime.budget import DETECT_RARELY_S, DETECT_S, FULL, ROOMY, Budget, Plan, Rung, ladder
+from frrcam.runtime.budget import DETECT_RARELY_S, DETECT_S, FULL, ROOMY, Budget
+from frrcam.runtime.ladder import Plan, Rung, ladder
 from frrcam.runtime.pipeline import APPEAR_S
 from tests.runtime.world import (
     FAMILY,
@@ -65,13 +66,6 @@ def longest_overrun(simulated: World, load: float = 1.0) -> int:
         run = run + 1 if over and level < len(simulated.budget.rungs) - 1 else 0
         longest = max(longest, run)
     return longest
-
-
-def test_ladder_runs_from_the_largest_model_to_the_plain_picture():
-    rungs = ladder(["a", "b"])
-    assert [rung.name for rung in rungs] == ["a", "b", "half", "third", "two faces", "main face", "glimpses", "plain"]
-    assert [rung.model for rung in rungs] == ["a", *["b"] * 6, None]
-    assert ladder([]) == (Rung("plain", None),)
 
 
 def test_without_models_the_picture_is_plain():

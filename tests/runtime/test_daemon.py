@@ -11,9 +11,10 @@ from frrcam.control.status import Status
 from frrcam.errors import ModelCorrupt, SinkLost, SinkUnusable, SourceLost
 from frrcam.frame import Frame, Image
 from frrcam.restore.types import FakeRestorer
-from frrcam.runtime.budget import Budget, ladder
+from frrcam.runtime.budget import Budget
 from frrcam.runtime.daemon import JOIN_S, Daemon
 from frrcam.runtime.enhancer import Engine
+from frrcam.runtime.ladder import ladder
 from frrcam.runtime.notify import FakeNotifier, Notifier
 from frrcam.runtime.pipeline import Pipeline
 from frrcam.runtime.suspend import SuspendWatch

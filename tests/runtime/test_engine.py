@@ -8,8 +8,8 @@ import pytest
 from frrcam.config import load_settings
 from frrcam.errors import ModelError, ModelNotFound
 from frrcam.frame import Frame
-from frrcam.runtime.budget import Plan
 from frrcam.runtime.engine import load_engine
+from frrcam.runtime.ladder import Plan
 from frrcam.sources.demo import DemoSource
 from tests.runtime.fakes import Said
 

@@ -8,8 +8,9 @@ from frrcam.errors import SinkLost
 from frrcam.frame import Frame, Image
 from frrcam.restore.types import FakeRestorer
 from frrcam.runtime.aside import HUNG_S
-from frrcam.runtime.budget import Budget, ladder
+from frrcam.runtime.budget import Budget
 from frrcam.runtime.enhancer import REPLACE_S, Engine
+from frrcam.runtime.ladder import ladder
 from frrcam.runtime.live import PATIENCE_S, Live
 from frrcam.runtime.pipeline import Pipeline
 from frrcam.runtime.retry import PROVEN_S, RETRY_S

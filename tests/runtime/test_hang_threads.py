@@ -8,9 +8,10 @@ import pytest
 from frrcam.faces.types import Detection
 from frrcam.frame import Frame, Image
 from frrcam.restore.types import FakeRestorer, Restored
-from frrcam.runtime.budget import Budget, ladder
+from frrcam.runtime.budget import Budget
 from frrcam.runtime.daemon import Daemon
 from frrcam.runtime.enhancer import Engine
+from frrcam.runtime.ladder import ladder
 from frrcam.runtime.pipeline import Pipeline
 from frrcam.sinks.base import FakeSink, Payload
 from tests.runtime.fakes import (

@@ -7,8 +7,9 @@ from frrcam.control.settings import LiveSettings
 from frrcam.errors import SinkLost, SinkNotFound, SinkUnusable
 from frrcam.frame import Frame, Image
 from frrcam.restore.types import FakeRestorer, Restored
-from frrcam.runtime.budget import Budget, Rung, ladder
+from frrcam.runtime.budget import Budget
 from frrcam.runtime.enhancer import Engine
+from frrcam.runtime.ladder import Rung, ladder
 from frrcam.runtime.live import HELD_AFTER_S, WAITING_GREY, Live
 from frrcam.runtime.pipeline import Pipeline
 from frrcam.runtime.retry import RETRY_S

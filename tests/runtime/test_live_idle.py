@@ -5,8 +5,9 @@ import numpy as np
 from frrcam.control.settings import LiveSettings
 from frrcam.frame import Image
 from frrcam.restore.types import FakeRestorer, Restored
-from frrcam.runtime.budget import Budget, ladder
+from frrcam.runtime.budget import Budget
 from frrcam.runtime.enhancer import Engine
+from frrcam.runtime.ladder import ladder
 from frrcam.runtime.live import HELD_AFTER_S, IDLE_EVERY_S, WAITING_GREY, Live
 from frrcam.runtime.pipeline import Pipeline
 from frrcam.sinks.base import FakeSink, Sink, SinkInfo

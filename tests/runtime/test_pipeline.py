@@ -8,7 +8,8 @@ from frrcam.faces.tracker import Tracker
 from frrcam.faces.types import Track
 from frrcam.frame import Frame, Image
 from frrcam.restore.types import FakeRestorer, Restored
-from frrcam.runtime.budget import GAP_S, Plan, longest_gap
+from frrcam.runtime.budget import GAP_S, longest_gap
+from frrcam.runtime.ladder import Plan
 from frrcam.runtime.pipeline import Pipeline, Stopwatch
 from tests.runtime.fakes import FakeClock, FakeDetector, FakeTracker, detection, picture, track
 

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from frrcam.runtime.budget import Budget, Plan, ladder
+from frrcam.runtime.budget import Budget
+from frrcam.runtime.ladder import Plan, ladder
 
 PERIOD = 1 / 30
 
