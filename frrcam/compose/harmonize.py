@@ -7,9 +7,12 @@ what is finer, which is restoration proper, stays as it is.
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from frrcam.compose.blend import Change, Mask
 from frrcam.frame import LUMA, Image
+
+Levels = NDArray[np.uint8]
 
 RAMP = 1 / 8
 """Width of the ramp from the mask's edge inwards over which light and colour come up, as a fraction of the side."""
@@ -23,6 +26,12 @@ CELL, LEAST_CELLS = 8, 24
 COLOURLESS, COLOURED = 1.0, 3.0
 """Mean spread of B, G and R over a crop, in levels, up to which it is grey, and from which it has colours."""
 
+SAMPLED = 4
+"""Pixels of the crop from one that its colours are judged by to the next."""
+
+BLOWN, WHITE = 215.0, 250.0
+"""Levels of a pixel's darkest channel from which it counts as overexposed, and from which wholly so."""
+
 
 def harmonize(change: Change, mask: Mask, crop: Image) -> Change:
     """The change (S×S×3 float32 BGR, levels) of a face (mask S×S in [0,1]) made to fit what surrounds the face.
@@ -30,9 +39,13 @@ def harmonize(change: Change, mask: Mask, crop: Image) -> Change:
     Its coarse part comes up over `RAMP` from the mask's edge inwards, and its mean over the face is bent to
     limit · tanh(mean / limit): a small correction is kept whole, a large one comes as far as looks natural.
     Where the crop (S×S×3 uint8 BGR) is grey the change is: a monochrome camera's face gets no colour of its own.
+    Where it is overexposed nothing is known of the skin, and what would be taken from the light would leave grey: the
+    highlight stays the camera's.
     """
     side = mask.shape[0]
-    if (share := _coloured(crop)) < 1.0:
+    channels = cv2.split(np.ascontiguousarray(crop[::SAMPLED, ::SAMPLED]))
+    lowest, highest = (np.asarray(pick(pick(*channels[:2]), channels[2]), np.uint8) for pick in (cv2.min, cv2.max))
+    if (share := _coloured(lowest, highest)) < 1.0:
         mix = share * np.eye(3) + (1.0 - share) * np.tile(LUMA, (3, 1))
         change = np.asarray(cv2.transform(change, mix), np.float32)
     cells = max(round(side / CELL), LEAST_CELLS)
@@ -49,15 +62,22 @@ def harmonize(change: Change, mask: Mask, crop: Image) -> Change:
 
     reach = 2 * max(round(cells * RAMP / 2), 1) + 1
     inside = cv2.blur(cv2.erode(weight, np.ones((reach, reach), np.uint8)), (reach, reach))
-    correction = np.asarray(fitting * inside[..., None] - coarse, np.float32)
+    known = inside * (1.0 - _blown(lowest, cells))
+    correction = np.asarray(fitting * known[..., None] - coarse, np.float32)
     return change + np.asarray(cv2.resize(correction, (side, side), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def _coloured(crop: Image) -> float:
+def _coloured(lowest: Levels, highest: Levels) -> float:
     """0 for a grey crop, 1 for one in colours."""
-    blue, green, red = cv2.split(np.ascontiguousarray(crop[::4, ::4]))
-    spread = float(np.mean(cv2.max(cv2.max(blue, green), red) - cv2.min(cv2.min(blue, green), red)))
+    spread = float(np.mean(highest - lowest))
     return min(max((spread - COLOURLESS) / (COLOURED - COLOURLESS), 0.0), 1.0)
+
+
+def _blown(lowest: Levels, cells: int) -> Mask:
+    """How far each cell is overexposed, in [0,1]."""
+    share = np.clip((lowest.astype(np.float32) - BLOWN) / (WHITE - BLOWN), 0.0, 1.0)
+    means = cv2.resize(share, (cells, cells), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.GaussianBlur(means, (0, 0), 1.0), np.float32)
 
 
 def _coarse(change: Change, weight: Mask) -> Change:

@@ -52,6 +52,23 @@ def test_a_cast_is_corrected_in_its_own_direction() -> None:
     assert 0.3 < np.linalg.norm(after - light) / np.linalg.norm(before - light) < 0.8
 
 
+def test_an_overexposed_highlight_stays_the_cameras() -> None:
+    """Taking light from what is white leaves grey, for nothing is known of the skin beneath."""
+    crop = SKIN.copy()
+    cv2.circle(crop, (SIDE // 2, SIDE // 2), 30, (255, 255, 255), -1)
+    change = harmonized(uniform(-30, -25, -20), disc(), crop)
+    assert np.abs(middle(change)).max() < 1.0
+    beside = np.s_[SIDE // 2 - 4 : SIDE // 2 + 4, SIDE // 2 + 46]
+    assert np.abs(change - harmonize(uniform(-30, -25, -20), disc()))[beside].max() < 1.0
+    assert np.abs(np.diff(change[SIDE // 2], axis=0)).max() < 4.0
+
+
+def test_a_face_that_is_only_bright_is_restored() -> None:
+    bright = np.full_like(SKIN, (190, 215, 250))
+    change = uniform(-12, -12, -12)
+    assert np.array_equal(harmonized(change, disc(), bright), harmonize(change, disc()))
+
+
 def test_colour_comes_up_from_the_edge_without_a_step() -> None:
     row = harmonize(uniform(30, 30, 30), disc())[SIDE // 2, :, 0] * disc()[SIDE // 2]
     rim = int(np.flatnonzero(disc()[SIDE // 2])[0])
