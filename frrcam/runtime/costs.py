@@ -15,8 +15,8 @@ DRIFT_S = 180.0
 """The same for the models beside the one that runs: a wrong guess must not rule a rung out for ever."""
 SETTLE_RUNS = 30
 """Runs after a change of model that say something of this model; what changes later is the machine's load."""
-PER_FACE_S = 0.002
-"""Seconds that one face takes beside the network, until that is known."""
+PER_FACE_S, FIXED_S = 0.002, 0.006
+"""Seconds that one face takes beside the network, and a frame beside its faces, until that is known."""
 
 
 class Costs:
@@ -24,7 +24,7 @@ class Costs:
 
     def __init__(self, period: float, restore_s: Mapping[str, float], detect_s: float, together: float = 1.0) -> None:
         self._together = together
-        self.detect, self.per_face, self.fixed = Estimate(detect_s), Estimate(PER_FACE_S), Estimate(0.006)
+        self.detect, self.per_face, self.fixed = Estimate(detect_s), Estimate(PER_FACE_S), Estimate(FIXED_S)
         self._period, self._detect_s = period, detect_s
         self._warm = {model: max(seconds, LEAST) for model, seconds in restore_s.items()}
         self._restore = {model: Estimate(seconds) for model, seconds in restore_s.items()}
@@ -64,7 +64,9 @@ class Costs:
     def slept(self, seconds: float) -> None:
         """So long nothing ran at all: what is known of the machine's load grows old."""
         self._running = None
-        self._relax(min(1.0, seconds / FORGET_S), everything=True)
+        weight = min(1.0, seconds / FORGET_S)
+        self._relax(weight, everything=True)
+        self.fixed.relax(min(FIXED_S, self.fixed.mean), weight)
 
     def _learn_run(self, ran: str, seconds: float) -> None:
         if ran != self._running:
