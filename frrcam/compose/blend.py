@@ -48,8 +48,7 @@ def feather(mask: Mask) -> Mask:
     bits it is computed in), so softening it never reaches a pixel that the network left out.
     """
     side = mask.shape[0]
-    radius = max(int(side * FEATHER), 1)
-    half = max(radius // 2, 1)
+    half = max(round(side * FEATHER / 2), 1)
     levels = np.asarray(cv2.convertScaleAbs(mask, alpha=255.0), np.uint8)
     eroded = cv2.erode(levels, np.ones((4 * half + 1, 4 * half + 1), np.uint8))
     # two boxes make a triangle: no crease where the ramp begins

@@ -20,8 +20,8 @@ RAMP = 1 / 8
 LIGHT_LIMIT, COLOUR_LIMIT = 70.0, 32.0
 """Levels towards which the mean change of a face's light, and of its colour (norm over B, G, R), is bent."""
 
-CELL, LEAST_CELLS = 8, 24
-"""Pixels of the crop in one cell of the coarse part, and cells along a side at the least."""
+CELLS = 42
+"""Cells of the coarse part along a side, whatever the crop's: a rung's change of size is not to show."""
 
 COLOURLESS, COLOURED = 1.0, 3.0
 """Mean spread of B, G and R over a crop, in levels, up to which it is grey, and from which it has colours."""
@@ -48,8 +48,7 @@ def harmonize(change: Change, mask: Mask, crop: Image) -> Change:
     if (share := _coloured(lowest, highest)) < 1.0:
         mix = share * np.eye(3) + (1.0 - share) * np.tile(LUMA, (3, 1))
         change = np.asarray(cv2.transform(change, mix), np.float32)
-    cells = max(round(side / CELL), LEAST_CELLS)
-    weight = np.asarray(cv2.resize(mask, (cells, cells), interpolation=cv2.INTER_AREA), np.float32)
+    weight = np.asarray(cv2.resize(mask, (CELLS, CELLS), interpolation=cv2.INTER_AREA), np.float32)
     total = float(weight.sum())
     if total <= 0.0:
         return change
@@ -60,9 +59,9 @@ def harmonize(change: Change, mask: Mask, crop: Image) -> Change:
     mean_colour = float(np.linalg.norm(np.tensordot(weight, colour, axes=2))) / total
     fitting = (light * _bend(mean_light, LIGHT_LIMIT))[..., None] + colour * _bend(mean_colour, COLOUR_LIMIT)
 
-    reach = 2 * max(round(cells * RAMP / 2), 1) + 1
+    reach = 2 * round(CELLS * RAMP / 2) + 1
     inside = cv2.blur(cv2.erode(weight, np.ones((reach, reach), np.uint8)), (reach, reach))
-    known = inside * (1.0 - _blown(lowest, cells))
+    known = inside * (1.0 - _blown(lowest))
     correction = np.asarray(fitting * known[..., None] - coarse, np.float32)
     return change + np.asarray(cv2.resize(correction, (side, side), interpolation=cv2.INTER_LINEAR), np.float32)
 
@@ -73,17 +72,16 @@ def _coloured(lowest: Levels, highest: Levels) -> float:
     return min(max((spread - COLOURLESS) / (COLOURED - COLOURLESS), 0.0), 1.0)
 
 
-def _blown(lowest: Levels, cells: int) -> Mask:
+def _blown(lowest: Levels) -> Mask:
     """How far each cell is overexposed, in [0,1]."""
     share = np.clip((lowest.astype(np.float32) - BLOWN) / (WHITE - BLOWN), 0.0, 1.0)
-    means = cv2.resize(share, (cells, cells), interpolation=cv2.INTER_AREA)
+    means = cv2.resize(share, (CELLS, CELLS), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.GaussianBlur(means, (0, 0), 1.0), np.float32)
 
 
 def _coarse(change: Change, weight: Mask) -> Change:
     """The change in cells, averaged over the face only: what lies beyond the mask has no say at its edge."""
-    cells = weight.shape[0]
-    means = np.asarray(cv2.resize(change, (cells, cells), interpolation=cv2.INTER_AREA), np.float32)
+    means = np.asarray(cv2.resize(change, (CELLS, CELLS), interpolation=cv2.INTER_AREA), np.float32)
     spread = cv2.GaussianBlur(weight, (0, 0), 1.0)
     weighted = np.asarray(cv2.GaussianBlur(means * weight[..., None], (0, 0), 1.0), np.float32)
     return np.asarray(weighted / np.maximum(spread, 1e-3)[..., None], np.float32)

@@ -115,6 +115,11 @@ def test_the_feathered_mask_is_soft_and_never_above_the_mask(seed: int, side: in
     assert not weight[:, -2:].any()
 
 
+def test_the_edge_is_as_wide_on_every_rung() -> None:
+    means = [float(feather(disc(side)).mean()) for side in (336, 224, 160)]
+    assert means == pytest.approx([means[0]] * 3, rel=0.04)
+
+
 def test_a_weight_of_one_is_reached_inside() -> None:
     assert feather(disc(336))[168, 168] == pytest.approx(1.0, abs=1e-4)
 

@@ -69,6 +69,16 @@ def test_a_face_that_is_only_bright_is_restored() -> None:
     assert np.array_equal(harmonized(change, disc(), bright), harmonize(change, disc()))
 
 
+def test_a_rung_of_another_size_brings_no_step() -> None:
+    """A face's light fell by six levels from one picture to the next as the budget went from 336 to 160 px."""
+    means = []
+    for side in (336, 224, 160):
+        change, mask, crop = (cv2.resize(one, (side, side)) for one in (uniform(40, 40, 40), disc(), SKIN))
+        fitted = np.asarray(cv2.resize(harmonized(change, mask, np.asarray(crop, np.uint8)), (SIDE, SIDE)))
+        means.append(float(fitted[disc() > 0].mean()))
+    assert np.ptp(means) < 0.02 * max(means)
+
+
 def test_colour_comes_up_from_the_edge_without_a_step() -> None:
     row = harmonize(uniform(30, 30, 30), disc())[SIDE // 2, :, 0] * disc()[SIDE // 2]
     rim = int(np.flatnonzero(disc()[SIDE // 2])[0])
