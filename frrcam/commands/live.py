@@ -78,7 +78,7 @@ def status(as_json: Json = False) -> None:
     Of several, the one that was started first.
     """
     from frrcam.control.discovery import ask_status
-    from frrcam.start import summary
+    from frrcam.control.status_line import summary
 
     try:
         answer = ask_status()

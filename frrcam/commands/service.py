@@ -43,8 +43,8 @@ def service_remove() -> None:
 @app.command("status")
 def service_status(as_json: Json = False) -> None:
     """What systemd says of it, and the daemon of itself. Exit code 1 unless it runs."""
+    from frrcam.control.status_line import summary
     from frrcam.service import status
-    from frrcam.start import summary
 
     try:
         answer = status()
