@@ -178,7 +178,7 @@ class Budget:
     def _begin_anew(self, gap: float) -> None:
         """After a pause: the first frame is searched for faces, the first ones teach nothing, and a network that a load
         had ruled out is tried at once, for somebody has just begun to look and the load may be gone."""
-        self._costs.slept(gap)
+        self._costs.paused()
         self._roomy_since = [None] * len(self.rungs)
         self._since_detect, self._credit, self._cold = self._frames(DETECT_RARELY_S), 0.0, COLD_FRAMES
         self._anew = True

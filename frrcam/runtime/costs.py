@@ -61,12 +61,11 @@ class Costs:
             self._forget(plan)
         self.fixed.add(max(0.0, total - composing - stages.get("detect", 0.0) - stages.get("restore", 0.0)))
 
-    def slept(self, seconds: float) -> None:
-        """So long nothing ran at all: what is known of the machine's load grows old."""
+    def paused(self) -> None:
+        """Nothing ran for a while: what was learned under the machine's load then says nothing of now."""
         self._running = None
-        weight = min(1.0, seconds / FORGET_S)
-        self._relax(weight, everything=True)
-        self.fixed.relax(min(FIXED_S, self.fixed.mean), weight)
+        self._relax(1.0, everything=True)
+        self.fixed.relax(min(FIXED_S, self.fixed.mean), 1.0)
 
     def _learn_run(self, ran: str, seconds: float) -> None:
         if ran != self._running:

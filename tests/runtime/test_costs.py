@@ -1,6 +1,6 @@
 import pytest
 
-from frrcam.runtime.costs import DRIFT_S, FORGET_S, PER_FACE_S, SETTLE_RUNS, Costs
+from frrcam.runtime.costs import FORGET_S, PER_FACE_S, SETTLE_RUNS, Costs
 from frrcam.runtime.ladder import Plan
 
 PERIOD = 1 / 30
@@ -56,12 +56,12 @@ def test_what_a_load_was_is_forgotten_while_nothing_runs() -> None:
     assert [restore(costs, model) for model in WARM] == pytest.approx(list(WARM.values()), rel=0.03)
 
 
-def test_a_long_sleep_leaves_the_warm_up() -> None:
+def test_a_pause_leaves_the_warm_up() -> None:
     costs = Costs(PERIOD, WARM, 0.006)
     fresh = costs.mean(None, 0, 0)
     run(costs, 200, 0.032)
     for _ in range(200):
         costs.learn(plan(None, 0), {}, 0, 0.040)  # even the plain picture was slow
-    costs.slept(DRIFT_S)
+    costs.paused()
     assert costs.mean(None, 0, 0) == pytest.approx(fresh)
     assert [restore(costs, model) for model in WARM] == pytest.approx(list(WARM.values()))
