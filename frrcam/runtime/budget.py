@@ -7,6 +7,7 @@ have fitted with room to spare for a while. A rung that was climbed and did not 
 the next time, so that the picture never oscillates.
 """
 
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 
@@ -24,7 +25,7 @@ PATIENCE_S = 2.0
 PATIENCE_GROWS = 4.0
 PATIENCE_MAX_S = 256.0
 HELD_S = 60.0
-"""Seconds on a rung after which the climb to it was right, and all patience is fresh."""
+"""Seconds on a rung after which the climb to it was right, and all patience is fresh; so it is after such a pause."""
 LATE_WINDOW = 8
 LATE_LIMIT = 4
 """Late frames among the last LATE_WINDOW that mean the prediction is wrong, whatever it says."""
@@ -74,7 +75,7 @@ class Budget:
         self._level, self._cold = 0, COLD_FRAMES
         self._reason = "nothing speaks against it"
         self._credit, self._anew = 0.0, True
-        self._since_detect = self._frames(DETECT_RARELY_S)
+        self._detected_at = -math.inf
         self._roomy_since: list[float | None] = [None] * len(self.rungs)
         self._patience = [PATIENCE_S] * len(self.rungs)
         self._climbed_at: float | None = None
@@ -105,7 +106,7 @@ class Budget:
         if served and self._anew:  # the first face is enhanced at once, whatever the rung
             self._credit, self._anew = max(self._credit, 1.0), False
         fresh = int(self._credit + 1e-9)
-        detect = self._due(rung, served, fresh, urgent)
+        detect = self._due(rung, served, fresh, urgent, now)
         if detect and fresh and not self._detects_beside(rung, served, fresh):
             fresh -= 1  # the detector takes the place of one network run; that face re-uses its last change
         self._credit -= fresh
@@ -128,16 +129,17 @@ class Budget:
         if sum(self._late) >= LATE_LIMIT:
             self._descend(max(faces, 1), now, f"{sum(self._late)} of the last {len(self._late)} frames were late")
 
-    def _due(self, rung: Rung, served: int, fresh: int, urgent: bool) -> bool:
+    def _due(self, rung: Rung, served: int, fresh: int, urgent: bool, now: float) -> bool:
         """True if this frame is to detect; of frames with and without a network run, one without."""
-        self._since_detect += 1
         soon, later = SEARCH_S, DETECT_S
         if served and not self._detects_beside(rung, served, fresh):
             soon, later = DETECT_S, DETECT_RARELY_S
         seconds = soon if urgent or not served else later
-        due = rung.model is not None and self._since_detect >= self._frames(seconds) and fresh <= served // rung.every
+        # seconds and not frames: in a dim room many cameras give fewer pictures than they say
+        since = now - self._detected_at + self.period / 2
+        due = rung.model is not None and since >= seconds and fresh <= served // rung.every
         if due:
-            self._since_detect = 0
+            self._detected_at = now
         return due
 
     def _detects_beside(self, rung: Rung, served: int, fresh: int) -> bool:
@@ -180,9 +182,11 @@ class Budget:
         had ruled out is tried at once, for somebody has just begun to look and the load may be gone."""
         self._costs.paused()
         self._roomy_since = [None] * len(self.rungs)
-        self._since_detect, self._credit, self._cold = self._frames(DETECT_RARELY_S), 0.0, COLD_FRAMES
+        self._detected_at, self._credit, self._cold = -math.inf, 0.0, COLD_FRAMES
         self._anew = True
         self._late.clear()
+        if gap >= HELD_S:
+            self._patience = [PATIENCE_S] * len(self.rungs)
         if self.rung.model is None:
             fitting = (level for level in range(self._level) if self._fits(level, 1, FULL))
             if (target := next(fitting, self._level)) != self._level:

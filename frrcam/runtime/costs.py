@@ -71,7 +71,6 @@ class Costs:
         if ran != self._running:
             self._runs = 0 if self._running else SETTLE_RUNS  # after nothing ran, the load is what is new
             self._running = ran
-            self._restore[ran].restart()
         self._runs += 1
         before = self._restore[ran].mean
         self._restore[ran].add(seconds)

@@ -170,6 +170,7 @@ class Enhancer:
             return True
         if hung:
             self._retry.failed(self._clock())
+            self._forget = True  # plain pictures stood there meanwhile: the effect comes up anew
         else:  # the budget is to know that so much is too much
             engine.budget.observe(self._asked, outcome.stages, outcome.wanted, took, self._clock())
         return True

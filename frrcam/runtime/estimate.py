@@ -47,20 +47,17 @@ class Estimate:
             self.deviation += weight * (min(abs(value - self.mean), far) - self.deviation)
             self.mean += weight * min(middle - self.mean, far)
 
-    def restart(self) -> None:
-        """Nothing was measured for a while: the mean is a guess again."""
-        self._recent.clear()
-        self._seen = 0
-
     def scale(self, factor: float) -> None:
         """What runs beside it became slower by this factor, and so, presumably, did this."""
         self.mean *= factor
         self.deviation *= factor
 
     def relax(self, value: float, weight: float) -> None:
-        """Drifts towards `value`: what was measured under a load long past must not hold for ever."""
+        """While nothing is measured it drifts towards `value`, a guess again: no load long past is to hold for ever."""
         self.mean += weight * (value - self.mean)
         self.deviation -= weight * self.deviation
+        self._recent.clear()
+        self._seen = 0
 
 
 def _median(values: Iterable[float]) -> float:

@@ -169,6 +169,8 @@ class Live:
         frame, again = self._waiting(now), 0
         if self._placeholder is None:
             self._served = self._held = self.last = None
+            self.faces = self.fresh = self._wanted = 0
+            self.metrics.forget()
             self._placeholder = with_notice(frame.image, "The camera is off until somebody watches")
             again = self._outlet.info.keeps - 1
         self._publish(self._placeholder, frame, None)

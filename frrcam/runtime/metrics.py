@@ -50,6 +50,11 @@ class Metrics:
             self._records.append(record)
             self.published += record.taken
 
+    def forget(self) -> None:
+        """Begins a new window: a rate over a pause is none. The counts go on."""
+        with self._lock:
+            self._records.clear()
+
     def window(self) -> list[FrameRecord]:
         """The records kept, oldest first."""
         with self._lock:

@@ -197,6 +197,8 @@ class Pipeline:
                 one.face.presence = 0.0
                 continue
             one.face.presence = min(1.0, max(0.0, one.face.presence + one.step))
+            if one.step < 0 and not one.face.presence:
+                one.face.memory = FaceMemory()  # once it is served again, this is long past
             amount = strength * one.face.presence * one.track.confidence * remembered.effect
             blend(image, harmonize(remembered.change, remembered.mask, one.crop), remembered.mask, one.affine, amount)
         return image

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 
 import pytest
 from hypothesis import given, settings
@@ -255,6 +256,34 @@ def test_a_load_that_ruled_the_network_out_in_the_last_call_does_not_in_the_next
     assert first.plan.detect
     assert second.fresh == 1
     assert f"pause of {pause} s" in second.plan.reason
+
+
+def test_what_a_load_made_dear_does_not_come_back_after_the_pause():
+    """Where a frame's own part took longer than it is guessed to, the network went after five pictures, for seconds."""
+    simulated = world(dataclasses.replace(FAMILY, fixed=0.009))
+    assert simulated.run(60, faces=1, load=7)[-1].plan.rung == "plain"
+    simulated.time += 60
+    assert "plain" not in shares(simulated.run(10, faces=1))
+
+
+def test_the_night_ends_a_patience_that_a_flickering_load_has_stretched():
+    """Climbs that did not hold yesterday kept this morning's call on the light network for minutes."""
+    simulated = world()
+    simulated.run(400, faces=1, load=lambda now: 2.4 if now % 45 < 5 else 1.0)
+    assert simulated.run(10, faces=1, load=2.4)[-1].plan.rung == "light"
+    simulated.time += 9 * 3600
+    assert simulated.run(3, faces=1)[-1].plan.rung == "best"
+
+
+@pytest.mark.parametrize("fps", [24, 15, 10, 7.5, 5])
+@pytest.mark.parametrize(("restore_s", "faces", "seconds"), [(0.014, 0, 0.2), (0.014, 1, 0.4), (0.018, 1, 0.85)])
+def test_a_camera_that_gives_fewer_pictures_than_it_says_has_them_searched_as_often(
+    fps: float, restore_s: float, faces: int, seconds: float
+):
+    """Many do in a dim room. Counted in pictures, faces were lost between two detections."""
+    budget = Budget((Rung("a", "a"), Rung("plain", None)), PERIOD, {"a": restore_s}, detect_s=0.009)
+    at = [frame / fps for frame in range(round(20 * fps)) if budget.plan(faces, 100 + frame / fps).detect]
+    assert max(after - before for before, after in itertools.pairwise(at)) <= seconds + 1e-6
 
 
 @given(st.floats(0.1, 1.0), st.lists(st.floats(0.5, 2.9), min_size=1, max_size=20))

@@ -34,14 +34,15 @@ def test_what_became_quicker_is_followed():
     assert measured(*[0.02] * 50, *[0.01] * 80).mean == pytest.approx(0.01, rel=0.05)
 
 
-def test_a_restarted_mean_is_a_guess_again():
-    estimate = measured(*[0.01] * 50)
-    estimate.restart()
-    estimate.add(0.03)
+def test_a_relaxed_mean_is_a_guess_again():
+    """It was believed that the next measurement agreed with the last ones, of a load long past."""
+    estimate = measured(*[0.04] * 50)
+    estimate.relax(0.01, 1.0)
+    estimate.add(0.02)
     assert estimate.mean == pytest.approx(0.01)
-    estimate.add(0.03)
-    estimate.add(0.03)
-    assert estimate.mean == pytest.approx(0.03)
+    estimate.add(0.02)
+    estimate.add(0.02)
+    assert estimate.mean == pytest.approx(0.02)
 
 
 def test_scaling_and_relaxing():

@@ -115,6 +115,19 @@ def test_a_network_that_hangs_gives_plain_pictures_at_the_cameras_rate():
     assert rig.engines == 1
 
 
+def test_after_a_hang_the_effect_comes_up_and_does_not_pop():
+    rig = Rig()
+    rig.seconds(1)
+    rig.network.hangs = True
+    rig.seconds(3)
+    plain = len(rig.preview.sent)
+    rig.network.release()
+    rig.seconds(2)
+    changes = [float(np.abs(shown.astype(float) - PICTURE).max()) for shown, _ in rig.preview.sent[plain:]]
+    first = next(change for change in changes if change)
+    assert 0 < first < 0.4 * changes[-1]
+
+
 def test_a_slow_frame_is_no_trouble_and_teaches_the_budget():
     rig = Rig()
     rig.seconds(1)

@@ -10,6 +10,7 @@ from frrcam.runtime.enhancer import Engine
 from frrcam.runtime.ladder import ladder
 from frrcam.runtime.live import HELD_AFTER_S, IDLE_EVERY_S, WAITING_GREY, Live
 from frrcam.runtime.pipeline import Pipeline
+from frrcam.runtime.report import enhancement
 from frrcam.sinks.base import FakeSink, Sink, SinkInfo
 from tests.runtime.fakes import FakeClock, FakeDetector, FakeTracker, Said, frame, track
 from tests.runtime.on_demand import NEW, OLD, SIZE, STEP_S, is_placeholder, same
@@ -144,6 +145,23 @@ def test_the_last_picture_is_forgotten_and_the_next_one_goes_on():
     bench.live.idle()
     assert len(bench.sink.sent) == count + 1
     assert is_placeholder(bench.sink.sent[-1][0])
+
+
+def test_figures_are_of_this_call():
+    """Idle, it still gave thirty pictures a second; and in the next call, for ten seconds, less than one."""
+    bench = LiveBench()
+
+    def call() -> None:
+        for index in range(30):
+            bench.clock.sleep(1 / 30)
+            bench.live.serve(frame(NEW, index, bench.clock.now))
+
+    call()
+    bench.idle(3600)
+    assert enhancement(bench.live)["fps"] == 0.0
+    call()
+    assert enhancement(bench.live)["fps"] == 30.0
+    assert enhancement(bench.live)["frames"] == 60
 
 
 def test_a_pause_that_nobody_watched_is_no_silence_of_the_camera():

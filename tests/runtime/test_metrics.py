@@ -69,6 +69,16 @@ def test_what_the_sink_did_not_take_is_not_published():
     assert len(metrics.window()) == 60, "their work was done all the same"
 
 
+def test_a_new_window_begins_with_its_own_first_frame():
+    metrics = Metrics()
+    metrics.add(RECORD)
+    metrics.forget()
+    for index in range(31):
+        metrics.add(replace(RECORD, published=3600 + index / 30))
+    assert rate(metrics.window()) == 30.0
+    assert metrics.published == 32
+
+
 def test_everything_is_kept_for_the_bench():
     metrics = Metrics(keep=None)
     for _ in range(1000):

@@ -161,6 +161,14 @@ def test_a_face_comes_up_and_goes_without_a_jump():
     assert all(np.diff(fading) <= 1)
 
 
+def test_a_face_that_is_served_again_shows_nothing_of_the_last_time():
+    rig = Rig(track(x=100, y=80, side=80))
+    rig.settle()
+    rig.settle(100, faces=0)
+    assert changed(rig.image, rig.settle(5, fresh=0).image) == 0, "its first result is still to come"
+    assert changed(rig.image, rig.settle().image) > 10
+
+
 def test_a_single_picture_has_no_time_to_come_up():
     rig = Rig(track(x=100, y=80, side=80), appear_s=0.0)
     rig.step()
