@@ -42,6 +42,7 @@ class Ward:
         self.default: dict[Kind, str] = {"restorer": "frrnet", "detector": "detector"}
         self.corrupt: set[str] = set()
         self.python = (3, 11, 7)
+        self.label = "FRR Camera"
         self.platform = "linux"
         self.has_pipewire = True
         self.environment = {"XDG_RUNTIME_DIR": "/run/user/1000"}
@@ -97,6 +98,7 @@ class Ward:
             self.environment,
             self.ask_service,
             self.pipewire,
+            lambda: self.label,
         )
 
     def examined(self) -> list[Finding]:
@@ -125,6 +127,30 @@ def test_a_healthy_machine_has_nothing_to_mend(ward: Ward) -> None:
     assert ward.hardware.open_nodes == {}
 
 
+def test_a_camera_by_the_label_of_the_settings_is_the_one(ward: Ward) -> None:
+    ward.well()
+    ward.hardware.add_loopback(11, "My Cam")
+    ward.label = "My Cam"
+    assert [finding.title for finding in ward.examined() if finding.status == "bad"] == []
+
+
+def test_cameras_of_others_are_not_ours_to_mend(ward: Ward) -> None:
+    ward.well()
+    ward.hardware.add_loopback(11, "OBS Virtual Camera", exclusive=False)
+    finding = ward.finding("OBS Virtual Camera (/dev/video11)")
+    assert (finding.status, finding.remedy) == ("info", "")
+    assert "exclusive_caps is off" in finding.detail
+
+
+@pytest.mark.parametrize(
+    ("package", "instead"), [("onnxruntime", "onnxruntime-gpu"), ("opencv-python", "opencv-contrib-python")]
+)
+def test_a_wheel_that_does_as_well_is_no_missing_one(ward: Ward, package: str, instead: str) -> None:
+    ward.versions[instead] = ward.versions.pop(package)
+    assert ward.finding(instead).status == "ok"
+    assert package not in {finding.title for finding in ward.examined()}
+
+
 def not_installed(ward: Ward) -> None:
     ward.hardware.write("/etc/os-release", 'PRETTY_NAME="Linux Mint 22"\nID=linuxmint\nID_LIKE="ubuntu debian"')
 
@@ -139,6 +165,16 @@ def not_loaded(ward: Ward) -> None:
 
 def old_module(ward: Ward) -> None:
     ward.hardware.load_module("0.12.7")
+
+
+def untold_version(ward: Ward) -> None:
+    ward.hardware.load_module("")
+
+
+def own_label(ward: Ward) -> None:
+    ward.label = "My Cam"
+    ward.hardware.load_module()
+    ward.hardware.add_loopback(10)
 
 
 def refused_by_secure_boot(ward: Ward) -> None:
@@ -274,6 +310,8 @@ def elsewhere(ward: Ward) -> None:
         (not_installed_nowhere_known, "v4l2loopback", "bad", "not installed", f"for this kernel, then: {SETUP}"),
         (not_loaded, "v4l2loopback", "bad", "installed and not loaded", SETUP),
         (old_module, "v4l2loopback", "warn", "0.12.7 is loaded", "install 0.13"),
+        (untold_version, "v4l2loopback", "warn", "of 0.12 or earlier is loaded", "install 0.13"),
+        (own_label, "My Cam", "bad", "there is FRR Camera", f"{SETUP} --label 'My Cam'"),
         (refused_by_secure_boot, "Secure Boot", "warn", "Key was rejected", "mokutil --import /var/lib/dkms/mok.pub"),
         (
             other_keys,

@@ -13,6 +13,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.video.reformatter import ColorPrimaries, ColorTrc
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -118,13 +119,26 @@ def write(path: Path, image: NDArray[np.uint8]) -> Path:
 
 
 def write_clip(
-    path: Path, times: Sequence[int] = range(12), rate: int = 25, *, sound: bool = False, rotation: int = 0
+    path: Path,
+    times: Sequence[int] = range(12),
+    rate: int = 25,
+    *,
+    sound: bool = False,
+    rotation: int = 0,
+    pixel_aspect: Fraction = Fraction(1),
+    codec: str = "mpeg4",
+    gop: int = 12,
+    hdr: bool = False,
 ) -> Path:
     """A clip whose pictures are shown at `times` (in units of 1/rate s), with a tone of the same length."""
     with av.open(str(path), "w") as container:
-        video = container.add_stream("mpeg4", rate, options={"qscale": "2"})
+        video = container.add_stream(codec, rate, options={"qscale": "2"})
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         video.codec_context.time_base = Fraction(1, rate)
+        video.codec_context.sample_aspect_ratio = pixel_aspect
+        video.codec_context.gop_size = gop
+        if hdr:
+            video.codec_context.color_primaries, video.codec_context.color_trc = 9, 18
         if rotation:
             video.set_display_rotation(rotation)
         audio = container.add_stream("aac", 16000) if sound else None
@@ -273,6 +287,18 @@ def test_a_colour_profile_is_kept(tmp_path: Path) -> None:
         assert bytes(dict(zip(kinds, chunks, strict=True))[cv2.IMAGE_METADATA_ICCP].ravel()) == profile.tobytes()
 
 
+@pytest.mark.parametrize("ending", [".png", ".tif"])
+def test_transparency_in_sixteen_bits_is_kept_in_eight(tmp_path: Path, ending: str) -> None:
+    alpha = np.tile(np.arange(WIDTH, dtype=np.uint8), (HEIGHT, 1))
+    noise = np.random.default_rng(7).integers(0, 256, (HEIGHT, WIDTH, 4), np.uint16)
+    _, data = cv2.imencode(ending, np.dstack((scene(), alpha)).astype(np.uint16) * 256 + noise)
+    (tmp_path / f"in{ending}").write_bytes(data.tobytes())
+    run(tmp_path / f"in{ending}", tmp_path / "out.png")
+    after = cv2.imread(str(tmp_path / "out.png"), cv2.IMREAD_UNCHANGED)
+    assert after is not None
+    np.testing.assert_array_equal(after[..., 3], alpha)
+
+
 def test_transparency_that_does_not_fit_a_turned_picture_is_left_out(tmp_path: Path) -> None:
     alpha = np.tile(np.arange(WIDTH, dtype=np.uint8), (HEIGHT, 1))
     source = write(tmp_path / "in.png", np.dstack((scene(), alpha)))
@@ -398,6 +424,65 @@ def test_a_turned_clip_comes_out_upright(tmp_path: Path, rotation: int, turns: i
     assert frame.rotation == 0
     assert (frame.height, frame.width) == upright.shape[:2]
     assert np.abs(frame.to_ndarray(format="bgr24").astype(float) - upright).mean() < 6
+
+
+@pytest.mark.parametrize("rotation", [0, 90])
+def test_pixels_that_are_not_square_stay_so(tmp_path: Path, rotation: int) -> None:
+    source = write_clip(tmp_path / "in.mp4", rotation=rotation, pixel_aspect=Fraction(4, 3))
+    run(source, tmp_path / "out.mp4", detector=FakeDetector([]))
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        aspect = container.streams.video[0].sample_aspect_ratio
+    assert aspect == (Fraction(3, 4) if rotation else Fraction(4, 3))
+
+
+def test_colours_of_hdr_are_told_as_such(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "in.mp4", codec="libx264", hdr=True)
+    run(source, tmp_path / "out.mp4", detector=FakeDetector([]))
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        context = container.streams.video[0].codec_context
+        assert (context.color_primaries, context.color_trc) == (ColorPrimaries.BT2020, ColorTrc.ARIB_STD_B67)
+
+
+def test_sound_that_nobody_knows_is_left_out(tmp_path: Path) -> None:
+    """As phones' spatial sound, beside a plain one."""
+    source = write_clip(tmp_path / "in.mp4", range(50), sound=True, codec="libx264")
+    source.write_bytes(source.read_bytes().replace(b"mp4a", b"apac").replace(b"esds", b"dapa"))
+    run(source, tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert [stream.type for stream in container.streams] == ["video"]
+
+
+def sound_times(path: Path) -> dict[bytes, float]:
+    """When each packet of the sound is heard, in seconds from the first picture."""
+    with av.open(str(path)) as container:
+        first = float(next(container.decode(video=0)).time)
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(audio=0) if packet.size and packet.pts is not None]
+        header = 7 if path.suffix == ".ts" else 0  # before each
+        return {bytes(packet)[header:]: float(packet.pts * packet.time_base) - first for packet in packets}
+
+
+def test_the_sound_of_a_clip_whose_beginning_was_cut_off_stays_in_step(tmp_path: Path) -> None:
+    """As of every recording of a broadcast: it begins between two pictures that stand by themselves."""
+    clip = write_clip(tmp_path / "in.ts", range(100), sound=True, codec="mpeg2video", gop=50)
+    packets = clip.read_bytes()
+    clip.write_bytes(packets[: 3 * 188] + packets[len(packets) // 188 // 8 * 188 :])
+    run(clip, tmp_path / "out.mkv")
+    before, after = sound_times(clip), sound_times(tmp_path / "out.mkv")
+    assert len(read_clip(tmp_path / "out.mkv")[0]) == 50
+    assert len(before.keys() & after.keys()) > 30
+    for packet in before.keys() & after.keys():
+        assert after[packet] == pytest.approx(before[packet], abs=0.002)
+
+
+def test_two_recordings_joined_are_one_after_the_other(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "in.ts", range(50), sound=True)
+    sound = len(sound_of(clip))
+    clip.write_bytes(2 * clip.read_bytes())
+    run(clip, tmp_path / "out.mp4")
+    _, times, _ = read_clip(tmp_path / "out.mp4")
+    assert times == pytest.approx([index / 25 for index in range(100)], abs=0.002)
+    assert len(sound_of(tmp_path / "out.mp4")) == 2 * sound
 
 
 def test_compare_doubles_the_width_of_a_clip(tmp_path: Path) -> None:
@@ -535,6 +620,11 @@ def test_names_that_cannot_be_written_change_without_falling_together(tmp_path: 
         (tmp_path / name).write_bytes(b"x")
     jobs = plan_jobs(tmp_path, tmp_path / "out")
     assert [job.target.name for job in jobs] == ["a.avi.mkv", "a.mkv", "b.mkv", "c.png", "d.MP4", "e.mkv", "e.webm.mkv"]
+
+
+def test_a_picture_is_one_by_whatever_name(tmp_path: Path) -> None:
+    picture = write(tmp_path / "in.jpg", scene()).rename(tmp_path / "in")
+    assert [job.target.name for job in plan_jobs(picture, f"{tmp_path}/out/")] == ["in.png"]
 
 
 def test_an_output_folder_takes_the_name_of_the_input(tmp_path: Path) -> None:

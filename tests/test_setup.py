@@ -160,6 +160,22 @@ def test_undoes_exactly_what_it_did(kernel: Kernel, said: list[str], others: dic
     assert said[-1] == "all of it is undone"
 
 
+def test_is_undone_where_another_camera_has_taken_the_number(kernel: Kernel, said: list[str]) -> None:
+    setup(SetupOptions(), said.append, kernel.machine())
+    kernel.run(["modprobe", "-r", "v4l2loopback"], True)
+    kernel.hardware.add_camera(40, "C920")
+    setup(SetupOptions(remove=True), said.append, kernel.machine())
+    assert (tree(kernel), labels(kernel)) == ({}, {"/dev/video40": "C920"})
+    assert said[-1] == "all of it is undone"
+
+
+def test_a_camera_of_another_is_never_taken_away(kernel: Kernel, said: list[str]) -> None:
+    kernel.loads(OBS_Camera=10)
+    setup(SetupOptions(), said.append, kernel.machine())
+    setup(SetupOptions(label="OBS Camera", remove=True), said.append, kernel.machine())
+    assert (tree(kernel), labels(kernel)) == ({}, {"/dev/video10": "OBS Camera"})
+
+
 def test_removing_nothing_is_fine(kernel: Kernel, said: list[str]) -> None:
     kernel.loads(FRR_Camera=10)
     setup(SetupOptions(remove=True), said.append, kernel.machine(root=False))

@@ -67,7 +67,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def _our_fault(record: logging.LogRecord) -> bool:
     """What does not speak HTTP, a port scan or a program gone astray, gets 400 and is not worth a word of ours."""
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError | web.RequestPayloadError))
 
 
 http_log = log.getChild("http")
@@ -237,7 +237,7 @@ class ControlServer(Closing):
     async def _post_settings(self, request: web.Request) -> web.StreamResponse:
         try:
             changes = json.loads(await request.read())
-        except (ValueError, RecursionError) as error:
+        except (ValueError, RecursionError, web.RequestPayloadError) as error:
             return _refusal(400, f"not JSON: {error}")
         if not isinstance(changes, dict):
             return _refusal(400, 'not an object of settings; e.g. {"strength": 0.5}')

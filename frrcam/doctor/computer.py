@@ -21,7 +21,7 @@ RIVALS: Final = {
     ),
     "OpenCV": ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless"),
 }
-"""Wheels that overwrite each other's files: of each row, one may be installed."""
+"""Wheels that overwrite each other's files: of each row, one may be installed, and any does."""
 
 
 def cameras(probes: Probes) -> Iterator[Finding]:
@@ -120,9 +120,10 @@ def packages(probes: Probes) -> Iterator[Finding]:
     else:
         yield Finding("Python", "ok", python)
     for name in PACKAGES:
-        version = _version(probes, name)
-        if version:
-            yield Finding(name, "ok", version)
+        same = next((rivals for rivals in RIVALS.values() if name in rivals), (name,))
+        found = next(((each, version) for each in same if (version := _version(probes, each))), None)
+        if found:
+            yield Finding(found[0], "ok", found[1])
         else:
             yield Finding(name, "bad", "is not installed", f"pip install {name}")
     for name, rivals in RIVALS.items():

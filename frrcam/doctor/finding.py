@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from frrcam import service
+from frrcam.config import load_settings
 from frrcam.restore import models, providers
 from frrcam.restore.models import Manifest, ModelEntry
 from frrcam.service import ServiceStatus
@@ -46,3 +47,5 @@ class Probes:
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     service: Callable[[], ServiceStatus] = service.status
     pipewire: Callable[[], object] = pipewire_stream.library
+    label: Callable[[], str] = lambda: load_settings().output.label
+    """What the virtual camera that frrcam publishes to is called."""

@@ -1,6 +1,8 @@
 """The virtual camera and what is around it: the kernel module, Secure Boot, PipeWire, the service."""
 
+import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from frrcam import sysfs
@@ -31,14 +33,15 @@ def kernel(probes: Probes) -> Iterator[Finding]:
     module = sysfs.module(system=system)
     if module is None:
         yield _missing_module(system)
-    elif module.version.startswith("0.12"):
-        detail = f"{module.version} is loaded; it can lose its virtual cameras and does not tell who watches"
+    elif not module.version or module.version.startswith("0.12"):  # 0.12.7 does not tell its own
+        version = module.version or "of 0.12 or earlier"
+        detail = f"{version} is loaded; it can lose its virtual cameras and does not tell who watches"
         yield Finding("v4l2loopback", "warn", detail, "install 0.13 or later")
     else:
-        yield Finding("v4l2loopback", "ok", f"{module.version or 'of unknown version'} is loaded")
+        yield Finding("v4l2loopback", "ok", f"{module.version} is loaded")
     yield _secure_boot(system, loaded=module is not None)
     if module is not None:
-        yield from _virtual_cameras(list_virtual_cameras(system))
+        yield from _virtual_cameras(list_virtual_cameras(system), probes.label())
 
 
 def _missing_module(system: System) -> Finding:
@@ -69,12 +72,15 @@ def _secure_boot(system: System, *, loaded: bool) -> Finding:
     return Finding("Secure Boot", "warn", detail, remedy)
 
 
-def _virtual_cameras(found: Sequence[VirtualCamera]) -> Iterator[Finding]:
-    if LABEL not in {virtual.label for virtual in found}:
+def _virtual_cameras(found: Sequence[VirtualCamera], label: str) -> Iterator[Finding]:
+    if label not in {virtual.label for virtual in found}:
         others = ", ".join(virtual.label for virtual in found) or "none"
-        yield Finding(LABEL, "bad", f"there is no virtual camera of that name (there is {others})", SETUP)
+        setup = SETUP if label == LABEL else f"{SETUP} --label {shlex.quote(label)}"
+        yield Finding(label, "bad", f"there is no virtual camera of that name (there is {others})", setup)
     for virtual in found:
-        yield _virtual_camera(virtual)
+        finding = _virtual_camera(virtual)
+        # another's is not ours to mend
+        yield finding if virtual.label == label else replace(finding, status="info", remedy="")
 
 
 def _virtual_camera(virtual: VirtualCamera) -> Finding:

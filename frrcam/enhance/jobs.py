@@ -33,7 +33,7 @@ def plan_jobs(source: Path, target: str | Path, *, recursive: bool = False) -> l
     target     a file name, or a folder: one that exists, or any name that ends with "/"; for a folder, a folder
 
     In an output folder files keep their names; what cannot be written under its own ending becomes .png, or .mkv
-    (which holds any sound).
+    (which holds almost any sound).
 
     Raises UsageError (input and output are the same, or do not go together), SourceError (nothing there, nothing to
     enhance), SinkError (no folder to write to).
@@ -44,12 +44,12 @@ def plan_jobs(source: Path, target: str | Path, *, recursive: bool = False) -> l
     if os.path.isdir(source):
         _check_folders(source, target)
         files = _media_in(source, recursive, target)
-        names = _output_names([file.relative_to(source) for file in files])
+        names = _output_names(source, [file.relative_to(source) for file in files])
         return [Job(file, target / name) for file, name in zip(files, names, strict=True)]
     check_file(source, "picture or clip")
     _check_parent(target)
     if into_folder:
-        target = target / _output_names([Path(source.name)])[0]
+        target = target / _output_names(source.parent, [Path(source.name)])[0]
     _check_pair(source, target)
     _check_readable(source)
     return [Job(source, target)]
@@ -86,13 +86,16 @@ def _media_in(folder: Path, recursive: bool, target: Path) -> list[Path]:
     return media
 
 
-def _output_names(names: Sequence[Path]) -> list[Path]:
-    """Each name once: where two would fall together (a.avi, a.mp4), the one that changes keeps its old ending too."""
+def _output_names(folder: Path, names: Sequence[Path]) -> list[Path]:
+    """Of the files in `folder`, each name once.
+
+    Where two would fall together (a.avi, a.mp4), the one that changes keeps its old ending too.
+    """
     taken = set(names)
     result = []
     for name in names:
         if name.suffix.lower() not in WRITABLE | frozenset(MUXERS):
-            ending = ".png" if name.suffix.lower() in PICTURES else ".mkv"
+            ending = ".png" if is_picture(folder / name) else ".mkv"
             changed = name.with_suffix(ending)
             name = name.with_name(name.name + ending) if changed in taken else changed
             taken.add(name)

@@ -209,7 +209,15 @@ def _enhance_clip(job: Job, enhancer: Enhancer, shown: Monitor) -> int:
     with VideoSource(job.source, exact=True) as clip:
         shown.begin(job.source, clip.frames)
         width, height, fps = clip.info.width * (1 + enhancer.compare), clip.info.height, clip.info.fps
-        with VideoSink(job.target, width, height, fps, audio_from=job.source) as sink:
+        with VideoSink(
+            job.target,
+            width,
+            height,
+            fps,
+            audio_from=job.source,
+            audio_start=clip.start,
+            look=clip.look,
+        ) as sink:
             while (frame := clip.read()) is not None:
                 sink.send(sink.convert(enhancer.enhance(frame)), frame)
                 frames += 1

@@ -101,7 +101,9 @@ def _install(options: SetupOptions, say: Say, machine: Machine) -> None:
 
 def _remove(options: SetupOptions, say: Say, machine: Machine) -> None:
     system = machine.system
-    wanted = _wanted(options, system)
+    # not `options.label`: another's camera is not ours to take away
+    label = _formerly(system) or LABEL
+    wanted = Wanted(label, FIRST_NUMBER, label)
     changes = [change for path in (UDEV, MODULES_LOAD, MODPROBE) if (change := files.removing(path, system))]
     if not changes:
         say("nothing here was written by frrcam setup")
@@ -126,7 +128,7 @@ def _remove(options: SetupOptions, say: Say, machine: Machine) -> None:
 
 def _wanted(options: SetupOptions, system: System) -> Wanted:
     """The label and number asked for, else those of the files that are there, else the usual ones."""
-    formerly = _before(UDEV, r'ATTR\{name\}=="([^"]*)"', system)
+    formerly = _formerly(system)
     label = options.label if options.label is not None else formerly or LABEL
     # a comma would begin the next device's label, a quote end the parameter; the kernel keeps 31 bytes
     if not re.fullmatch(r"[\w .()+-]{1,31}", label, re.ASCII) or label != label.strip():
@@ -142,6 +144,11 @@ def _wanted(options: SetupOptions, system: System) -> Wanted:
         if node.number == number and node.name not in (label, formerly):
             raise UsageError(f'/dev/video{number} is "{node.name}"; choose another number, or leave --video-nr out')
     return Wanted(label, number, formerly or label)
+
+
+def _formerly(system: System) -> str | None:
+    """The label that it was set up with before."""
+    return _before(UDEV, r'ATTR\{name\}=="([^"]*)"', system)
 
 
 def _before(path: str, pattern: str, system: System) -> str | None:
@@ -190,11 +197,10 @@ def _as_root(
     wanted: Wanted, changes: list[Change], task: Task, options: SetupOptions, say: Say, machine: Machine
 ) -> None:
     """Runs this very command again as root."""
-    flags = ["--remove"] if options.remove else []
-    flags += ["--label", wanted.label, "--video-nr", str(wanted.number), "--shown"]
+    flags = ["--remove"] if options.remove else ["--label", wanted.label, "--video-nr", str(wanted.number)]
     # root's Python need not find what a user installed for himself
     where = f"PYTHONPATH={Path(__file__).parents[2]}"
-    command = ["env", where, sys.executable, "-P", "-m", "frrcam", "setup", *flags]
+    command = ["env", where, sys.executable, "-P", "-m", "frrcam", "setup", *flags, "--shown"]
     tools = ("sudo", "pkexec") if machine.terminal else ("pkexec", "sudo")
     tool = next((tool for tool in tools if machine.find(tool)), None)
     if tool is None:

@@ -50,8 +50,10 @@ def read_extras(path: Path, image: Image) -> Extras:
         found = dict(zip(kinds, chunks, strict=True)).get(cv2.IMAGE_METADATA_ICCP)
         if found is not None and bytes(np.ravel(found)[16:20]) == b"RGB ":
             profile = np.asarray(found, np.uint8).ravel()
+    if raw is not None and raw.dtype == np.uint16:
+        raw = np.asarray(raw // 256, np.uint8)  # as the picture's own 16 bits have become 8, but for TIFF's rounding
     # an EXIF orientation turns the picture and not the raw pixels: then the transparency does not fit
-    if raw is not None and raw.ndim == 3 and raw.shape[2] == 4 and np.array_equal(raw[..., :3], image):
+    if raw is not None and raw.shape == (*image.shape[:2], 4) and cv2.norm(raw[..., :3], image, cv2.NORM_INF) <= 1:
         alpha = np.asarray(raw[..., 3], np.uint8)
     return Extras(alpha, profile)
 

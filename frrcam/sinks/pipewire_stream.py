@@ -248,8 +248,10 @@ def library(name: str = LIBRARY) -> Any:
         "pw_stream_trigger_process": (number, (pointer,)),
         "pw_stream_destroy": (None, (pointer,)),
     }
-    for name, (result, arguments) in signatures.items():
-        function = getattr(found, name)
+    for function_name, (result, arguments) in signatures.items():
+        function = getattr(found, function_name, None)
+        if function is None:
+            raise SinkNotFound(f"PipeWire is too old ({name} without {function_name}): install 0.3.34 or later")
         function.restype, function.argtypes = result, arguments
     found.pw_init(None, None)
     return found

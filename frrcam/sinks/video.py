@@ -15,7 +15,7 @@ from av.error import FFmpegError
 from av.packet import Packet
 from av.stream import Stream
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
+from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from av.video.stream import VideoStream
 
 from frrcam.errors import SinkLost, SinkUnusable, SourceUnusable, UsageError
@@ -23,6 +23,7 @@ from frrcam.frame import Frame, Image
 from frrcam.sinks.base import Payload, SinkInfo
 from frrcam.sinks.files import make_part, write_error
 from frrcam.sources.base import Closing
+from frrcam.sources.video import REJOINED_S, Look
 
 MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 """File name ending → container. Each takes H.264 and any timing."""
@@ -63,13 +64,17 @@ class VideoSink(Closing):
         fps: float,
         *,
         audio_from: Path | None = None,
+        audio_start: Fraction | None = None,
+        look: Look | None = None,
         rotation: int = 0,
         crf: int = 18,
         preset: str = "veryfast",
         opener: Opener = _open_output,
         x264: bool = "libx264" in av.codecs_available,
     ) -> None:
-        """`rotation`: degrees counter-clockwise that players turn the picture by (as PyAV's `VideoFrame.rotation`).
+        """`audio_start`: seconds on the clock of `audio_from` where the first picture is; None: where its video begins.
+
+        `rotation`: degrees counter-clockwise that players turn the picture by (as PyAV's `VideoFrame.rotation`).
 
         `crf` (0–51, lower is better) and `preset` are x264's.
         """
@@ -89,8 +94,8 @@ class VideoSink(Closing):
         with self._cleanly():
             self._container = opener(str(self._part), muxer)
             self._held.callback(_close_anyway, self._container)
-            self._video = self._add_video(muxer, rotation, options, x264)
-            self._audio = self._add_audio(audio_from) if audio_from else iter(())
+            self._video = self._add_video(muxer, rotation, look or Look(), options, x264)
+            self._audio = self._add_audio(muxer, audio_from, audio_start) if audio_from else iter(())
             self._waiting = next(self._audio, None)
             self._container.start_encoding()
 
@@ -139,7 +144,7 @@ class VideoSink(Closing):
         else:
             self.abort()
 
-    def _add_video(self, muxer: str, rotation: int, options: dict[str, str], x264: bool) -> VideoStream:
+    def _add_video(self, muxer: str, rotation: int, look: Look, options: dict[str, str], x264: bool) -> VideoStream:
         odd = self._width % 2 or self._height % 2
         # Matroska counts milliseconds; MPEG-4 Part 2 allows 16 bits of ticks a second. A multiple of the rate is exact.
         numerator = self._rate.numerator
@@ -153,27 +158,31 @@ class VideoSink(Closing):
         context.time_base = self._time_base
         context.max_b_frames = 0  # re-ordered pictures would make the file's length wrong where the rate varies
         context.color_range, context.colorspace = ColorRange.MPEG, _BT601
-        context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+        context.color_primaries, context.color_trc = look.primaries, look.transfer
+        context.sample_aspect_ratio = look.pixel_aspect
         if rotation % 360:
             stream.set_display_rotation(rotation)
         return stream
 
-    def _add_audio(self, source: Path) -> Iterator["Packet[Stream]"]:
-        """Adds every sound stream of `source` and returns their packets, in time with its first picture."""
+    def _add_audio(self, muxer: str, source: Path, start: Fraction | None) -> Iterator["Packet[Stream]"]:
+        """Adds every sound of `source` that FFmpeg knows and returns their packets, in time with its first picture."""
         try:
             container: InputContainer = self._held.enter_context(av.open(str(source)))
         except _FAILURES as error:
             raise SourceUnusable(f"{source}: its sound cannot be read: {error}") from error
         streams: dict[int, Stream] = {}
         for stream in container.streams.audio:
+            if stream.codec_context is None:
+                continue  # FFmpeg does not know it: phones' spatial sound, which has a plain one beside it
             try:
                 streams[stream.index] = self._container.add_stream_from_template(stream)
             except ValueError as error:
+                convert = f"convert it first: ffmpeg -i '{source}' -c:v copy -c:a flac '{source.stem}-flac.mkv'"
                 raise SinkUnusable(
                     f"{self._path}: a {self._path.suffix} file cannot hold the sound of {source} "
-                    f"({stream.codec_context.name}); write a .mkv file instead"
+                    f"({stream.codec_context.name}); {convert if muxer == 'matroska' else 'write a .mkv file instead'}"
                 ) from error
-        return _copied_packets(container, streams) if streams else iter(())
+        return _copied_packets(container, streams, start) if streams else iter(())
 
     def _mux_audio(self, until: float) -> None:
         while self._waiting is not None:
@@ -233,14 +242,24 @@ def _close_anyway(container: OutputContainer) -> None:
         container.close()
 
 
-def _copied_packets(container: InputContainer, streams: dict[int, Stream]) -> Iterator["Packet[Stream]"]:
+def _copied_packets(
+    container: InputContainer, streams: dict[int, Stream], start: Fraction | None
+) -> Iterator["Packet[Stream]"]:
     video = container.streams.video
-    start = (video[0].start_time or 0) * (video[0].time_base or Fraction(0)) if video else Fraction(0)
+    if start is None:
+        start = (video[0].start_time or 0) * (video[0].time_base or Fraction(0)) if video else Fraction(0)
+    shifts: dict[int, int] = {}
+    ends: dict[int, int] = {}
     for packet in container.demux([container.streams[index] for index in streams]):
         if packet.dts is None:
             continue
-        shift = round(start / packet.time_base)
+        index = packet.stream.index
+        shift = shifts.setdefault(index, round(start / packet.time_base))
+        end = ends.get(index, packet.dts - shift)
+        if (packet.dts - shift - end) * packet.time_base < -REJOINED_S:  # its clock begins anew: go on
+            shift = shifts[index] = packet.dts - end
         packet.dts -= shift
         packet.pts = packet.dts if packet.pts is None else packet.pts - shift
-        packet.stream = streams[packet.stream.index]
+        ends[index] = packet.dts + (packet.duration or 0)
+        packet.stream = streams[index]
         yield packet

@@ -3,12 +3,14 @@
 import re
 import threading
 from collections.abc import Generator
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 from av.container import InputContainer
-from av.video.reformatter import Interpolation
+from av.video.reformatter import ColorPrimaries, ColorTrc, Interpolation
 from av.video.stream import VideoStream
 
 from frrcam.errors import SourceForbidden, SourceLost, SourceUnusable
@@ -20,8 +22,24 @@ FALLBACK_FPS = 30.0
 """Where a clip tells no rate, or one outside 1 … 240."""
 EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 """Without these, FFmpeg's conversion to BGR is eight times as fast and one grey level too dark."""
+REJOINED_S = 1.0
+"""Seconds by which a clip's clock may go back; further, and it has begun anew, as where two recordings were joined."""
+_UNTOLD = (0, 2, 3)
+"""Primaries and transfers that say nothing."""
 THREADS = 2
 """For decoding. More would only take cores from the networks."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How players are to show a clip's pixels."""
+
+    pixel_aspect: Fraction = Fraction(1)
+    """How many times as wide as high one is: 64/45 in PAL's 16:9."""
+    primaries: int = ColorPrimaries.BT709
+    """FFmpeg's number of what red, green and blue are; a phone's HDR has its own, which BGR pixels keep."""
+    transfer: int = ColorTrc.BT709
+    """And of the curve between their values and light."""
 
 
 class VideoSource(Closing):
@@ -44,6 +62,9 @@ class VideoSource(Closing):
         stream = self._run.stream
         self.frames: int | None = stream.frames or None
         """How many pictures the clip says it has, where it says."""
+        self.start = self._run.start
+        """Seconds on the clip's own clock, which its sound has too, at which the first picture is; None without one."""
+        self.look = self._run.look
         height, width = self._run.first.shape[:2]
         self.info = SourceInfo(
             self._path.name, width, height, self._run.fps, False, stream.codec_context.name, ends=not loop
@@ -64,6 +85,8 @@ class VideoSource(Closing):
             if picture is None:
                 return None
             image, time = picture
+            if self._base + time < self._timestamp - REJOINED_S:
+                self._base = self._timestamp + 1 / self.info.fps - time
             self._timestamp = max(self._timestamp, self._base + time)
             self._index += 1
             return Frame(image, self._index - 1, self._timestamp, self.info.name)
@@ -81,7 +104,7 @@ class _Run:
     def __init__(self, path: Path, exact: bool) -> None:
         check_file(path, "clip")
         self._scaling = EXACT if exact else None
-        self._path, self._count, self._time = path, 0, 0.0
+        self._path, self._count, self._time, self._last_s = path, 0, 0.0, 0.0
         self._container = _open(path)
         try:
             self.stream = _video_stream(self._container, path)
@@ -93,6 +116,8 @@ class _Run:
             if frame is None:
                 raise SourceUnusable(f"{path}: no picture in it can be decoded; the clip is truncated or damaged")
             self._start, self._coded_size = frame.pts or 0, (frame.width, frame.height)
+            self.start = None if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
+            self.look = _look(self.stream, turned=bool(round(frame.rotation / 90) % 2))
             self._ahead: tuple[Image, float] | None = self._picture(frame)
             self.first = self._ahead[0]
         except BaseException:
@@ -105,7 +130,7 @@ class _Run:
         if ahead is None:
             frame = next(self._frames, None)
             if frame is None:
-                if self._truncated or self._time + 1 < _told_seconds(self.stream):
+                if self._truncated or self._time + self._last_s + 1 < _told_seconds(self.stream):
                     at = f"picture {self._count}, {self._time:.1f} s"
                     raise SourceLost(f"{self._path}: the clip breaks off after {at}: it is truncated or damaged")
                 return None
@@ -135,6 +160,7 @@ class _Run:
         )
         if quarter_turns := round(frame.rotation / 90) % 4:
             image = np.ascontiguousarray(np.rot90(image, quarter_turns))
+        self._last_s = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0
         if frame.pts is None or frame.time_base is None:
             return image, self._count / self.fps
         return image, float((frame.pts - self._start) * frame.time_base)
@@ -160,6 +186,15 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     stream.thread_type = "AUTO"
     stream.codec_context.thread_count = THREADS
     return stream
+
+
+def _look(stream: VideoStream, *, turned: bool) -> Look:
+    aspect, context = stream.sample_aspect_ratio or Fraction(1), stream.codec_context
+    return Look(
+        1 / aspect if turned else aspect,
+        Look.primaries if context.color_primaries in _UNTOLD else context.color_primaries,
+        Look.transfer if context.color_trc in _UNTOLD else context.color_trc,
+    )
 
 
 def _points_past_end(stream: VideoStream, path: Path) -> bool:

@@ -262,6 +262,8 @@ def test_the_page_itself_can(bench: Bench) -> None:
 
 
 def test_whatever_is_posted_is_no_fault_of_ours(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    assert bench.post("no gzip", **{"Content-Encoding": "gzip"})[0] == 400
+    assert bench.post("no gzip", **{"Content-Encoding": "gzip", "Host": "evil.example"})[0] == 403
     assert bench.post('{"strength": 0.5}', **{"Content-Type": "application/json; charset=klingon"})[0] == 200
     status, answer = bench.post("[" * 50_000)
     assert status == 400

@@ -1,5 +1,6 @@
 """PipeWire as a sink, without PipeWire: tests/vm/booted/ has the real one."""
 
+import ctypes.util
 import errno
 import struct
 
@@ -90,6 +91,13 @@ def test_not_installed_is_one_line_with_the_package() -> None:
 def test_a_refusal_is_one_line_with_the_way_out(number: int, words: str) -> None:
     with pytest.raises(SinkNotFound, match=words):
         raise stream.refusal(number)
+
+
+def test_too_old_a_library_is_one_line() -> None:
+    name = ctypes.util.find_library("c")  # as one that has none of the functions
+    assert name
+    with pytest.raises(SinkNotFound, match=r"too old \(.* without pw_init\): install 0\.3\.34 or later"):
+        stream.library(name)
 
 
 def decode(data: bytes) -> object:

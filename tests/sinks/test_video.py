@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from frrcam.errors import SinkForbidden, SinkLost, SinkNotFound, SinkUnusable, SourceUnusable, UsageError
 from frrcam.frame import Frame, Image
 from frrcam.sinks.video import MUXERS, VideoSink
+from frrcam.sources.video import Look
 from tests.sinks.clips import gradient, read_clip, write_clip
 
 FPS = 25.0
@@ -132,6 +133,15 @@ def test_sound_stays_in_step_with_a_first_picture_that_comes_late(tmp_path: Path
     assert after.audio == before.audio
 
 
+@pytest.mark.parametrize("suffix", MUXERS)
+def test_how_pixels_are_to_be_shown_is_told(tmp_path: Path, suffix: str) -> None:
+    write(tmp_path / f"out{suffix}", [gradient(64, 48)] * 3, look=Look(Fraction(64, 45), primaries=9, transfer=18))
+    with av.open(str(tmp_path / f"out{suffix}")) as container:
+        stream = container.streams.video[0]
+        assert stream.sample_aspect_ratio == Fraction(64, 45)
+        assert (stream.codec_context.color_primaries, stream.codec_context.color_trc) == (9, 18)
+
+
 def test_a_clip_without_sound(tmp_path: Path) -> None:
     images = [gradient(64, 48)] * 3
     write_clip(tmp_path / "in.mp4", images, audio_codec=None)
@@ -144,6 +154,15 @@ def test_sound_that_the_container_cannot_hold(tmp_path: Path) -> None:
     with pytest.raises(SinkUnusable, match=r"cannot hold the sound .*wmav2.*\.mkv"):
         VideoSink(tmp_path / "out.mp4", 64, 48, FPS, audio_from=tmp_path / "in.avi")
     assert [path.name for path in tmp_path.iterdir()] == ["in.avi"]
+
+
+def test_what_not_even_matroska_holds_is_told_with_the_way_out(tmp_path: Path) -> None:
+    write_clip(tmp_path / "in.wmv", [gradient(64, 48)] * 5, audio_codec="wmav2")
+    with pytest.raises(
+        SinkUnusable, match=r"\.mkv file cannot hold .*wmav2.*ffmpeg -i '.*in\.wmv' -c:v copy -c:a flac"
+    ):
+        VideoSink(tmp_path / "out.mkv", 64, 48, FPS, audio_from=tmp_path / "in.wmv")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.wmv"]
 
 
 def test_sound_that_cannot_be_read(tmp_path: Path) -> None:

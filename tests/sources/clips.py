@@ -34,16 +34,17 @@ def write_clip(
     count: int = 10,
     *,
     size: tuple[int, int] = (96, 64),
+    rate: Fraction = Fraction(25),
     rotation: int = 0,
     times: Sequence[int] | None = None,
     noise: bool = False,
     index_first: bool = False,
 ) -> Path:
-    """`times` are in thousandths of a second; without them, 25 pictures a second. Noise makes the file big."""
+    """`times` are in thousandths of a second; without them, `rate` pictures a second. Noise makes the file big."""
     rng = np.random.default_rng(0)
     options = {"movflags": "faststart"} if index_first else {}
     with av.open(str(path), "w", container_options=options) as container:
-        stream = container.add_stream("libx264", rate=25, options={"crf": "4", "g": "1", "preset": "ultrafast"})
+        stream = container.add_stream("libx264", rate=rate, options={"crf": "4", "g": "1", "preset": "ultrafast"})
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
         if times is not None:
             stream.codec_context.time_base = Fraction(1, 1000)

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -108,13 +109,21 @@ def test_a_length_that_is_none_is_no_fault(tmp_path: Path) -> None:
             assert sum(1 for _ in iter(source.read, None)) == 5
 
 
-def test_a_clock_that_begins_anew_does_not_go_back(tmp_path: Path) -> None:
-    clip = write_clip(tmp_path / "clip.ts", 5)
+def test_a_last_picture_that_is_held_for_long_is_no_missing_end(tmp_path: Path) -> None:
+    with VideoSource(write_clip(tmp_path / "clip.mkv", 3, rate=Fraction(1, 5))) as source:
+        assert [frame.timestamp for frame in play(source)] == pytest.approx([0, 5, 10])
+
+
+@pytest.mark.parametrize("count", [5, 50])
+def test_a_clock_that_begins_anew_goes_on(tmp_path: Path, count: int) -> None:
+    clip = write_clip(tmp_path / "clip.ts", count)
     clip.write_bytes(2 * clip.read_bytes())  # as recorders leave them that write two to one file
     with VideoSource(clip) as source:
         times = [frame.timestamp for frame in play(source)]
-    assert len(times) > 5
+    assert len(times) > count
     assert times == sorted(times)
+    if count > 25:
+        assert times == pytest.approx([index / 25 for index in range(2 * count)])
 
 
 def test_closes_once(tmp_path: Path) -> None:
