@@ -1,6 +1,6 @@
 """Figures with a 95 % bootstrap interval (percentiles of 1,000 seeded resamplings of the faces)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,3 +67,34 @@ def spread(groups: list[Tensor]) -> Figure | None:
     means = np.array([group.mean().item() for group in groups])
     drawn = np.stack([group.double().numpy()[draws(len(group), seed=i)].mean(1) for i, group in enumerate(groups)])
     return bounded(np.ptp(means), np.ptp(drawn, axis=0), sum(len(group) for group in groups))
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """How far apart the means of some groups lie, and how far they would by chance."""
+
+    spread: float
+    """Largest less smallest mean."""
+    chance: float
+    """The same where the values are dealt to groups of the same sizes by lot: the median of `ROUNDS` draws."""
+    share: float
+    """The share of those draws that spread at least as far: the permutation test's p."""
+
+    @property
+    def text(self) -> str:
+        """The share, no more exact than the draws can tell."""
+        return f"< {1 / ROUNDS:g}" if self.share == 0 else f"= {self.share:.3f}"
+
+
+def contrast(groups: Sequence[Tensor]) -> Contrast:
+    """The groups' (two or more, N values each) contrast, by seeded permutations."""
+    values = np.concatenate([group.double().numpy() for group in groups])
+    ends = np.cumsum([len(group) for group in groups])[:-1]
+    generator = np.random.default_rng(SEED)
+
+    def spread_of(dealt: NDArray[np.float64]) -> float:
+        return float(np.ptp([part.mean() for part in np.split(dealt, ends)]))
+
+    found = spread_of(values)
+    drawn = np.array([spread_of(generator.permutation(values)) for _ in range(ROUNDS)])
+    return Contrast(found, float(np.median(drawn)), float((drawn >= found).mean()))

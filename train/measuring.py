@@ -1,4 +1,4 @@
-"""The commands that measure networks and draw them: evaluate, export, times, plane and sheet."""
+"""The commands that measure networks and draw them: evaluate, export, tones, times, plane and sheet."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -7,10 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import torch
 import typer
 from onnxruntime.quantization import CalibrationMethod
 from rich.console import Console
+from rich.markdown import Markdown
 from rich.progress import track
 
 from frrcam.faces.detector import InsightFaceDetector
@@ -31,6 +33,7 @@ from train import (
     sheet,
     tables,
     timing,
+    tones,
 )
 from train.data import load_faces
 from train.features import feature_network
@@ -168,6 +171,46 @@ def shipped_in(weights: Path) -> dict[str, manifest.Entry]:
     if not found:
         raise ValueError(f"no restorer in {weights / manifest.NAME}: make some with python -m train export")
     return found
+
+
+@app.command("tones")
+def tones_command(
+    models: Annotated[
+        list[Path] | None, typer.Argument(help="Restorers' .onnx files, or checkpoints; all int8 files if none.")
+    ] = None,
+    data: Data = DATA,
+    runs: Runs = RUNS,
+    count: Annotated[int, typer.Option("--faces", min=1, help="How many of the faces, drawn by lot.")] = 2000,
+    draws: Annotated[int, typer.Option(min=1, help="Degradations of each face.")] = 2,
+    held_out: Annotated[
+        bool, typer.Option("--held-out", help="The held-out faces, too few to tell a decibel, not those trained on.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Page (.md) to write, with its picture (.png) beside it.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    threads: Threads = 1,
+) -> None:
+    """Whether a network serves every skin tone alike: its own part of the difference, the pictures', and chance's."""
+    torch.set_num_threads(threads)
+    files = models or sorted(WEIGHTS.glob("frrnet-*-int8.onnx"))
+    opened = [evaluate.restorer(file) for file in files]
+    faces = load_faces(data, runs / "cache", evaluate.REFERENCE)
+    chosen = np.random.default_rng(evaluate.SEED).permutation(faces.indices(training=not held_out))[:count]
+    angles, measured = tones.psnr(opened, faces, chosen, draws, bar)
+    found = [
+        tones.compare(file.name, size, angles, values)
+        for file, (_, size), values in zip(files, opened, measured, strict=True)
+    ]
+    split = "held-out faces" if held_out else "faces that the networks were trained on"
+    what = f"{len(chosen)} {split}, each under {draws} degradation{'s' * (draws != 1)} by Eq. 2"
+    command = f"python -m train tones --faces {count} --draws {draws}{' --held-out' * held_out}"
+    written = tones.page(found, command, what)
+    if as_json:
+        print(json.dumps([asdict(one) for one in found], indent=1))
+    else:
+        Console().print(Markdown(written))
+    if out:
+        tones.draw(found, out.with_suffix(".png"))
+        out.write_text(f"{written}\n![PSNR by skin tone]({out.with_suffix('.png').name})\n")
 
 
 @app.command("times")

@@ -3,7 +3,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import bootstrap
+from scipy.stats import bootstrap, permutation_test
 
 from train import intervals
 
@@ -52,3 +52,16 @@ def test_the_spread_of_groups() -> None:
 
 def test_how_a_figure_is_written() -> None:
     assert f"{intervals.Figure(25.043, 24.2, 25.9, 139):.2f}" == "25.04 [24.20, 25.90]"
+
+
+def test_the_contrast_is_scipys_permutation_test() -> None:
+    random = np.random.default_rng(5)
+    groups = [random.normal(mean, 1.0, 20) for mean in (0.0, 0.4, 0.6)]
+    found = intervals.contrast([torch.from_numpy(group) for group in groups])
+    wanted = permutation_test(
+        groups, lambda *parts: np.ptp([part.mean() for part in parts]), n_resamples=4000, alternative="greater", rng=1
+    )
+    assert found.spread == pytest.approx(wanted.statistic)
+    assert found.share == pytest.approx(wanted.pvalue, abs=0.03)
+    assert found.chance == pytest.approx(np.median(wanted.null_distribution), rel=0.1)
+    assert (found.text, intervals.Contrast(9.0, 1.0, 0.0).text) == (f"= {found.share:.3f}", "< 0.001")
