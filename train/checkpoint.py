@@ -204,5 +204,5 @@ def load_network(path: Path) -> tuple[FRRNet, int]:
 
 
 def parameter_count(network: nn.Module) -> int:
-    """Numbers that are learnt."""
+    """Numbers that the network holds, learnt or (the detail's filters) given."""
     return sum(parameter.numel() for parameter in network.parameters())

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -74,7 +75,12 @@ class Faces:
 
     def indices(self, *, training: bool) -> NDArray[np.int64]:
         """Positions of the training or of the held-out faces."""
-        return np.flatnonzero([held_out(key) != training for key in self.keys])
+        return np.flatnonzero(self._held_out != training)
+
+    @cached_property
+    def _held_out(self) -> NDArray[np.bool_]:
+        """Of each face. Kept: a hash for each key, and some trainings ask in every step."""
+        return np.array([held_out(key) for key in self.keys], bool)
 
 
 def canvas(files: dict[str, bytes], size: int) -> Image:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
@@ -16,6 +17,9 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 T = TypeVar("T")
+
+PATIENCE = timedelta(hours=2)
+"""How long a process waits for another: the first one decodes all faces alone, and NCCL gives up in ten minutes."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ def joined(device: str = "auto") -> Iterator[World]:
     picked = pick_device(device, int(os.environ["LOCAL_RANK"]))
     if picked.type == "cuda":
         torch.cuda.set_device(picked)
-    distributed.init_process_group("nccl" if picked.type == "cuda" else "gloo")
+    distributed.init_process_group("nccl" if picked.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield World(distributed.get_rank(), distributed.get_world_size(), int(os.environ["LOCAL_RANK"]), picked)
     finally:

@@ -41,15 +41,20 @@ class FaceFeatures(nn.Module):
             raise ValueError(f"{model} cannot be read as a network: {error}") from error
         self.input = graph.input[0].name
         self.names: list[str] = []
-        for tensor in graph.initializer:
-            self._keep(tensor.name, onnx.numpy_helper.to_array(tensor).copy())
+        constants = {tensor.name: onnx.numpy_helper.to_array(tensor).copy() for tensor in graph.initializer}
         self.steps: list[tuple[str, list[str], str, dict[str, Any]]] = []
         for node in graph.node:
             options = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
             if node.op_type == "Constant":
-                self._keep(node.output[0], np.array(onnx.numpy_helper.to_array(options["value"])))
+                constants[node.output[0]] = np.array(onnx.numpy_helper.to_array(options["value"]))
+            elif node.op_type == "Clip":
+                # as numbers: read from tensors in each step, they would make the host wait for the device
+                bounds = [float(constants[name]) for name in node.input[1:]]
+                self.steps.append(("Clip", [node.input[0]], node.output[0], {"bounds": bounds}))
             else:
                 self.steps.append((node.op_type, list(node.input), node.output[0], options))
+        for name, array in constants.items():
+            self._keep(name, array)
         self.scales = [1.0] * len(SIDES)
         random = torch.rand(4, 3, 112, 112, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
@@ -68,7 +73,7 @@ class FaceFeatures(nn.Module):
                 x, weight, bias[0] if bias else None, options["strides"], padding, 1, options["group"]
             )
         if kind == "Clip":
-            return inputs[0].clamp(float(inputs[1]), float(inputs[2]))
+            return inputs[0].clamp(*options["bounds"])
         if kind == "Relu":
             return inputs[0].relu()
         if kind == "Add":

@@ -4,6 +4,7 @@ A training that was stopped goes on as if it had not been: its state is network,
 of images seen, and every random draw is a function of the seed and that number (`train.feed`).
 """
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -66,14 +67,17 @@ def train_step(
     state.optimiser.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
     norm = nn.utils.clip_grad_norm_(state.network.parameters(), settings.clip)
-    if torch.isfinite(norm):
+    # copied from the device at once: each copy waits until it has done all that it was told
+    values = torch.stack([loss.detach(), norm, *terms.values()]).tolist()
+    found = dict(zip(("loss", "norm", *terms), values, strict=True))
+    if math.isfinite(found["norm"]):
         state.optimiser.step()
     if adversary:
-        terms["discrimination"] = float(adversary.learn(truth.image, outputs[0], rate, world))
+        found["discrimination"] = float(adversary.learn(truth.image, outputs[0], rate, world))
     state.step += 1
     state.images += len(degraded) * world.size
     state.follow(settings.decay)
-    return {"loss": float(loss.detach()), "norm": float(norm), **terms}
+    return found
 
 
 def fit(

@@ -11,7 +11,7 @@ from train.checkpoint import State
 from train.data import Faces
 from train.files import replace
 from train.settings import Settings
-from train.validation import held_out_pairs, validate
+from train.validation import Pair, held_out_pairs, validate
 
 
 class Journal:
@@ -26,6 +26,7 @@ class Journal:
         self.out, self.settings, self.report, self.clock = out, settings, report, clock
         self.began = self.saved = clock()
         self.first = seen
+        self.pairs: dict[int, list[Pair]] = {}
 
     def training(self, before: int, seen: int, means: dict[str, float]) -> None:
         """Log the mean terms since the last time; what remains is told by pixels, as large pictures come late."""
@@ -44,10 +45,12 @@ class Journal:
         if not len(faces.indices(training=False)):
             self.report("validation: there is no held-out face")
             return
-        scores = validate(state.average, faces, size, bf16=self.settings.bf16)
+        if size not in self.pairs:  # kept: to degrade them anew, on the CPU, takes longer than a GPU's steps in between
+            self.pairs = {size: list(held_out_pairs(faces, size))}
+        scores = validate(state.average, self.pairs[size], bf16=self.settings.bf16)
         self.report("validation: " + ", ".join(f"{name} {value:.3f}" for name, value in scores.items()))
         log(self.out / "validation.csv", {"images": state.images, "size": size, **scores})
-        target, degraded, _ = next(held_out_pairs(faces, size, 16))
+        target, degraded, _ = self.pairs[size][0]
         with torch.no_grad():
             restored = state.average(degraded.to(state.device))[0].cpu()
         sheet.write(self.out / "validation.png", sheet.tile([degraded, restored, target], 8, 160))

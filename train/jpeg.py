@@ -23,6 +23,7 @@ CHROMINANCE = torch.full((8, 8), 99.0)
 CHROMINANCE[:4, :4] = torch.tensor([(17, 18, 24, 47), (18, 21, 26, 66), (24, 26, 56, 99), (47, 66, 99, 99)])
 TO_YCC = torch.tensor([(0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312)])
 """ITU-T T.871 (JFIF); Annex K of T.81 for the tables."""
+TO_RGB = torch.linalg.inv(TO_YCC)
 
 
 def dct_matrix() -> Tensor:
@@ -64,5 +65,5 @@ def jpeg(images: Tensor, quality: Tensor) -> Tensor:
         chrominance.clamp(0, 255), scale_factor=2.0, mode="bilinear", align_corners=False
     )
     decoded = torch.cat((luminance.clamp(0, 255), chrominance), 1).round() - offset
-    rgb: Tensor = (torch.linalg.inv(to_ycc) @ decoded.flatten(2)).view(padded.shape)
+    rgb: Tensor = (TO_RGB.to(images) @ decoded.flatten(2)).view(padded.shape)
     return rgb[:, :, :height, :width].round().clamp(0, 255) / 255

@@ -23,7 +23,7 @@ FLAT = 0.02
 
 def pooled(image: Tensor, side: int) -> Tensor:
     """Averages of an image (N×C×S×S) on a grid of `side`."""
-    matrix = area(side, image.shape[-1]).to(image)
+    matrix = area(side, image.shape[-1], image.device).to(image)
     return matrix @ image @ matrix.T
 
 
@@ -77,6 +77,6 @@ class Light(nn.Module):
 def relight(image: Tensor, affine: Tensor, grid: Tensor) -> Tensor:
     """image (N×3×S×S) + affine of its colours, then the grid's gains and offsets, smoothly between its points."""
     mixed = affine[:, :, :3] @ image.flatten(2) + affine[:, :, 3:]
-    matrix = bilinear(image.shape[-1], GRID).to(image)
+    matrix = bilinear(image.shape[-1], GRID, image.device).to(image)
     gain, offset = (matrix @ grid @ matrix.T).chunk(2, 1)
     return (image + mixed.view(image.shape)) * (1 + gain) + offset

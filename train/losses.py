@@ -150,7 +150,7 @@ def total(
     weights: Weights,
     features: nn.Module | None = None,
     discriminator: nn.Module | None = None,
-) -> tuple[Tensor, dict[str, float]]:
+) -> tuple[Tensor, dict[str, Tensor]]:
     """Weighted sum (Eq. 8) over the network's logits, and each term before its factor."""
     restored, mask, distortion = outputs
     terms = {
@@ -176,4 +176,4 @@ def total(
     if discriminator is not None:
         terms["adversarial"] = adversarial(discriminator(restored.clamp(0, 1)))
     loss = torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
-    return loss, {name: float(term.detach()) for name, term in terms.items()}
+    return loss, {name: term.detach() for name, term in terms.items()}

@@ -24,9 +24,9 @@ def weighted(values: Tensor, mask: Tensor | None) -> Tensor:
     return (values * mask).sum((1, 2, 3)) / mask.sum((1, 2, 3))
 
 
-def window(side: int) -> Tensor:
+def window(side: int, device: torch.device | None = None) -> Tensor:
     """SSIM's Gaussian (11 taps, σ 1.5) along one axis as a matrix ((side − 10)×side), without the border."""
-    offset = torch.arange(side)[None, :] - torch.arange(BORDER, side - BORDER)[:, None]
+    offset = torch.arange(side, device=device)[None, :] - torch.arange(BORDER, side - BORDER, device=device)[:, None]
     taps = torch.where(offset.abs() <= BORDER, torch.exp(-offset.square() / (2 * 1.5**2)), 0.0)
     return taps / taps.sum(1, keepdim=True)
 
@@ -37,7 +37,7 @@ def ssim_map(target: Tensor, restored: Tensor) -> Tensor:
     As scikit-image's structural_similarity(gaussian_weights=True, sigma=1.5, use_sample_covariance=False), which also
     leaves out the 5 pixels at the border.
     """
-    rows, columns = (window(side).to(target) for side in target.shape[2:])
+    rows, columns = (window(side, target.device).to(target) for side in target.shape[2:])
 
     def smooth(x: Tensor) -> Tensor:
         return rows @ x @ columns.T

@@ -47,26 +47,35 @@ def motion(length: Tensor, size: int) -> Tensor:
     return banded((length[..., None] / 2 + 0.5 - taps(size, length.device).abs()).clamp(0, 1), size)
 
 
-def area(outputs: int, inputs: int, device: torch.device | None = None) -> Tensor:
-    """Area-average resampling (outputs×inputs, rows sum to one), as OpenCV's INTER_AREA shrinks."""
-    edges = torch.arange(outputs + 1, dtype=torch.float64, device=device) * inputs / outputs
+def largest(sides: int | Tensor) -> int:
+    return sides if isinstance(sides, int) else int(sides.max())
+
+
+def area(outputs: int | Tensor, inputs: int, device: torch.device | None = None) -> Tensor:
+    """Area-average resampling (outputs×inputs, rows sum to one), as OpenCV's INTER_AREA shrinks.
+
+    outputs may differ from picture to picture (N×1×1, float64): rows beyond a picture's own say nothing.
+    """
+    edges = torch.arange(largest(outputs) + 1, dtype=torch.float64, device=device)[:, None] * inputs / outputs
     cells = torch.arange(inputs, dtype=torch.float64, device=device)
-    overlap = torch.minimum(edges[1:, None], cells + 1) - torch.maximum(edges[:-1, None], cells)
+    overlap = torch.minimum(edges[..., 1:, :], cells + 1) - torch.maximum(edges[..., :-1, :], cells)
     return (overlap.clamp_min(0) * outputs / inputs).float()
 
 
-def bilinear(outputs: int, inputs: int, device: torch.device | None = None) -> Tensor:
-    """Linear interpolation (outputs×inputs) with pixel centres at one half, as OpenCV's INTER_LINEAR."""
-    places = torch.arange(outputs, dtype=torch.float64, device=device)
-    centre = ((places + 0.5) * inputs / outputs - 0.5).clamp(0, inputs - 1)
-    cells = torch.arange(inputs, dtype=torch.float64, device=device)
-    return (1 - (centre[:, None] - cells).abs()).clamp_min(0).float()
+def bilinear(outputs: int, inputs: int | Tensor, device: torch.device | None = None) -> Tensor:
+    """Linear interpolation (outputs×inputs) with pixel centres at one half, as OpenCV's INTER_LINEAR.
+
+    inputs may differ from picture to picture (N×1×1, float64): columns beyond a picture's own are zero.
+    """
+    places = torch.arange(outputs, dtype=torch.float64, device=device)[:, None]
+    centre = ((places + 0.5) * inputs / outputs - 0.5).clamp_min(0).clamp_max(inputs - 1)
+    cells = torch.arange(largest(inputs), dtype=torch.float64, device=device)
+    return (1 - (centre - cells).abs()).clamp_min(0).float()
 
 
 def downscale(ratios: Tensor, size: int) -> Tensor:
     """Down by each ratio (N, ≥ 1; area average) and up again to the old size (linear); a ratio of 1 changes nothing."""
-    matrices = []
-    for ratio in ratios.tolist():
-        small = max(1, round(size / ratio))
-        matrices.append(bilinear(size, small, ratios.device) @ area(small, size, ratios.device))
-    return torch.stack(matrices) if matrices else ratios.new_empty(0, size, size)
+    if not len(ratios):
+        return ratios.new_empty(0, size, size)
+    small = (size / ratios.double()).round().clamp_min(1)[:, None, None]
+    return bilinear(size, small, ratios.device) @ area(small, size, ratios.device)

@@ -7,6 +7,7 @@ it sees the same faces in the same order as one that never stopped, if it has as
 price of reading up to two epochs' bytes.
 """
 
+import os
 from collections.abc import Iterator
 from itertools import islice
 
@@ -64,6 +65,14 @@ class Canvases(IterableDataset[tuple[str, Tensor]]):
             skip %= count
 
 
+def apart(_worker: int) -> None:
+    """Put a worker, and the programs of `pipe:` addresses, in a group of its own.
+
+    Ctrl-C and torchrun's signals go to whole groups, but a training that is to end still takes its next faces.
+    """
+    os.setpgrp()
+
+
 class Stream:
     """Training faces from shards, in batches, without end; memory holds a buffer of each worker's alone.
 
@@ -90,7 +99,8 @@ class Stream:
                 "cut the data into more shards, or take fewer --stream-workers"
             )
         self.size = size
-        loader = DataLoader(Canvases(urls, size, seed, buffer, seen), batch_size=None, num_workers=workers)
+        canvases = Canvases(urls, size, seed, buffer, seen)
+        loader = DataLoader(canvases, batch_size=None, num_workers=workers, worker_init_fn=apart)
         self.faces = iter(loader)
 
     def take(self, count: int) -> Faces:

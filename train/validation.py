@@ -1,6 +1,6 @@
 """Quick figures of a network in training, on held-out faces degraded by Eq. 2 alone, the same each time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -11,8 +11,10 @@ from train.data import STILL, Faces, batch
 from train.degrade import DISTORTED, degrade
 from train.model import FRRNet
 
+Pair = tuple[Tensor, Tensor, Tensor]
 
-def held_out_pairs(faces: Faces, size: int, count: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+
+def held_out_pairs(faces: Faces, size: int, count: int = 64) -> Iterator[Pair]:
     """Original and degraded crops (up to 16×3×S×S) and labels, in parts; every picture is distorted.
 
     They are drawn on the CPU, so that they are the same on every device.
@@ -24,15 +26,15 @@ def held_out_pairs(faces: Faces, size: int, count: int) -> Iterator[tuple[Tensor
         yield target, degraded, labels
 
 
-def validate(network: FRRNet, faces: Faces, size: int, count: int = 64, *, bf16: bool = True) -> dict[str, float]:
-    """PSNR, SSIM and F1 on held-out faces degraded by Eq. 2, and the PSNR of undegraded ones.
+def validate(network: FRRNet, pairs: Iterable[Pair], *, bf16: bool = True) -> dict[str, float]:
+    """PSNR, SSIM and F1 on held-out faces degraded by Eq. 2 (`held_out_pairs`), and the PSNR of undegraded ones.
 
     bf16: convolve in bfloat16, as `Settings.bf16`.
     """
     device = next(network.parameters()).device
     rows: dict[str, list[Tensor]] = {}
     truth, said = [], []
-    for target, degraded, labels in held_out_pairs(faces, size, count):
+    for target, degraded, labels in pairs:
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             restored, _, distortion = (output.float().cpu() for output in network(degraded.to(device)))
             clean = network(target.to(device))[0].float().cpu()

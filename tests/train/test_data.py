@@ -1,6 +1,9 @@
 """Faces from shards: aligned and cached, or streamed by workers; the split; what is said of shards that are wrong."""
 
 import json
+import multiprocessing
+import os
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -126,6 +129,20 @@ def test_the_split_is_fixed_and_complete() -> None:
     assert 25 < len(held) < 75
 
 
+def test_keys_are_hashed_once() -> None:
+    class Keys(tuple[str, ...]):
+        rounds = 0
+
+        def __iter__(self) -> Iterator[str]:
+            Keys.rounds += 1
+            return super().__iter__()
+
+    source = replace(faces(), keys=Keys(faces().keys))
+    for training in (True, False, True):
+        source.indices(training=training)
+    assert Keys.rounds == 1
+
+
 def test_a_still_crop_is_the_middle_of_the_canvas() -> None:
     source = faces()
     images, masks = data.batch(source, np.array([3]), 32, data.STILL, np.random.default_rng(0))
@@ -168,6 +185,16 @@ def test_workers_share_the_shards_and_go_on_where_they_stopped(tmp_path: Path) -
     # the second worker's one shard comes round again sooner than the first one's two
     assert set(whole.keys) == {key for key in keys if not data.held_out(key)}
     assert Stream(urls, 32, 1, seen=13, workers=2, buffer=5).take(47).keys == whole.keys[13:]
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+def test_a_signal_to_the_training_does_not_reach_its_workers(tmp_path: Path) -> None:
+    write_shards(tmp_path, [12])
+    stream = Stream(shards.addresses(tmp_path), 32, 1, workers=1, buffer=5)
+    stream.take(1)
+    groups = {os.getpgid(child.pid) for child in multiprocessing.active_children() if child.pid}
+    assert groups
+    assert os.getpgrp() not in groups
 
 
 def test_fewer_shards_than_workers_is_said(tmp_path: Path) -> None:

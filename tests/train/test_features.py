@@ -9,6 +9,8 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from tests.train.test_waits import Told
+from train import losses
 from train.features import SIDES, VGG_LAYERS, FaceFeatures, VGGFeatures, feature_network
 
 
@@ -16,13 +18,15 @@ from train.features import SIDES, VGG_LAYERS, FaceFeatures, VGGFeatures, feature
 def model(tmp_path: Path) -> Path:
     """112 px halved four times, with the operators that MobileFaceNet has."""
     random = np.random.default_rng(0)
-    nodes, weights, previous, channels = [], [], "input", 3
+    weights = [numpy_helper.from_array(np.float32(value), name) for name, value in (("low", 0), ("high", 6))]
+    nodes, previous, channels = [], "input", 3
     for i in range(4):
         weights.append(numpy_helper.from_array(random.normal(0, 0.3, (4, channels, 3, 3)).astype(np.float32), f"w{i}"))
         weights.append(numpy_helper.from_array(random.normal(0, 0.3, 4).astype(np.float32), f"b{i}"))
         options = {"strides": [2, 2], "pads": [1, 1, 1, 1], "dilations": [1, 1], "group": 1, "kernel_shape": [3, 3]}
         nodes.append(helper.make_node("Conv", [previous, f"w{i}", f"b{i}"], [f"conv{i}"], **options))
-        nodes.append(helper.make_node("Relu", [f"conv{i}"], [f"relu{i}"]))
+        clip = helper.make_node("Clip", [f"conv{i}", "low", "high"], [f"relu{i}"])
+        nodes.append(clip if i % 2 else helper.make_node("Relu", [f"conv{i}"], [f"relu{i}"]))
         nodes.append(helper.make_node("Add", [f"conv{i}", f"relu{i}"], [f"sum{i}"]))
         previous, channels = f"sum{i}", 4
     outputs = [helper.make_tensor_value_info(f"sum{i}", TensorProto.FLOAT, None) for i in range(4)]
@@ -53,6 +57,15 @@ def test_a_gradient_reaches_the_picture(model: Path) -> None:
     for output in (*seen.maps, seen.embedding):
         (gradient,) = torch.autograd.grad(output.square().mean(), image, retain_graph=True)
         assert float(gradient.abs().sum()) > 0
+
+
+def test_a_step_does_not_wait_for_its_features_and_losses(model: Path) -> None:
+    features, image = FaceFeatures(model), torch.rand(2, 3, 112, 112)
+    truth = losses.Truth(image, torch.ones(2, 3), image[:, :1])
+    weights = losses.Weights(perceptual=1, identity=1, ssim=1)
+    with Told() as found:
+        losses.total((image, image[:, :1], torch.zeros(2, 3)), truth, weights, features)
+    assert found.waits == 0
 
 
 def test_an_unknown_operator_is_named(model: Path) -> None:
@@ -111,5 +124,5 @@ def test_the_feature_network_is_chosen_by_name(model: Path, tmp_path: Path) -> N
 def test_the_face_network_moves_with_its_module(model: Path) -> None:
     features = FaceFeatures(model).to("meta")
     assert all(buffer.device.type == "meta" for buffer in features.buffers())
-    assert len(list(features.buffers())) == 8
+    assert len(list(features.buffers())) == 10
     assert not features.state_dict()

@@ -193,13 +193,33 @@ def test_what_remains_is_told_by_pixels() -> None:
     assert plan.progress(200) == 1
 
 
+def test_faces_to_validate_on_are_degraded_once(tmp_path: Path) -> None:
+    class Read(np.ndarray):
+        times = 0
+
+        def __getitem__(self, place: int) -> np.ndarray:
+            Read.times += 1
+            return np.asarray(self)[place]
+
+    source = replace(faces(), canvases=faces().canvases.view(Read))
+    lines: list[str] = []
+    book = journal.Journal(tmp_path, settings(8), 0, lines.append, lambda: 0.0)
+    times = []
+    for size in (32, 32, 16):
+        book.validation(start(), source, size)
+        times.append(Read.times)
+    assert times[0] == times[1] < times[2]
+    assert lines[0] == lines[1]
+
+
 @pytest.mark.train
 def test_it_learns(tmp_path: Path) -> None:
     source = faces()
     state = start()
-    before = fit.validate(state.average, source, 32)
+    pairs = list(validation.held_out_pairs(source, 32))
+    before = fit.validate(state.average, pairs)
     fit.fit(state, {32: source}, settings(4000), tmp_path, report=silent)
-    after = fit.validate(state.average, source, 32)
+    after = fit.validate(state.average, pairs)
     assert after["psnr"] > before["psnr"] + 1
     rows = (tmp_path / "log.csv").read_text().splitlines()
     assert rows[0].startswith("images,size,rate,loss")
@@ -293,7 +313,7 @@ def test_f1_is_that_of_all_faces_at_once() -> None:
     with torch.no_grad():
         found = torch.cat([network(degraded)[2] for _, degraded, _ in pairs])
     f1 = metrics.macro_f1(torch.cat([labels for _, _, labels in pairs]), found)
-    assert validation.validate(network, many, 32, 24)["f1"] == pytest.approx(f1)
+    assert validation.validate(network, pairs)["f1"] == pytest.approx(f1)
 
 
 @pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])

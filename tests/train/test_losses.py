@@ -213,10 +213,14 @@ def test_total_is_the_weighted_sum_of_its_terms() -> None:
     weights = losses.Weights()
     loss, terms = losses.total(outputs, truth, weights)
     assert set(terms) == {"reconstruction", "angular", "classifier", "log_error", "coarse", "fine", "dice", "mask"}
-    assert float(loss) == pytest.approx(sum(getattr(weights, name) * value for name, value in terms.items()), rel=1e-5)
+    assert float(loss) == pytest.approx(
+        sum(getattr(weights, name) * float(value) for name, value in terms.items()), rel=1e-5
+    )
     weights = losses.Weights(ssim=0.2, identity=0.3)
     assert weights.featured
     loss, terms = losses.total(outputs, truth, weights, Features())
     assert {"ssim", "identity"} < set(terms)
-    assert float(loss) == pytest.approx(sum(getattr(weights, name) * value for name, value in terms.items()), rel=1e-5)
-    assert terms["classifier"] == pytest.approx(math.log(2), rel=1e-5)
+    assert float(loss) == pytest.approx(
+        sum(getattr(weights, name) * float(value) for name, value in terms.items()), rel=1e-5
+    )
+    assert float(terms["classifier"]) == pytest.approx(math.log(2), rel=1e-5)

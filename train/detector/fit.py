@@ -198,6 +198,8 @@ def fit(state: State, composer: Composer, settings: FitSettings, folder: Path) -
     anchors = {size: make_anchors(*size) for size in set(SIZES)}
     sums, steps, started = np.zeros(4), 0, time.monotonic()
     next_save = state.images_seen + settings.checkpoint_every
+    if state.images_seen >= settings.images:
+        return
     for scenes, size in draw_scenes(composer, settings, state.images_seen):
         # a short memory at first, so that the random start is forgotten
         keep = min(settings.average, 1 - 1 / (1 + state.images_seen / settings.batch / 10))
