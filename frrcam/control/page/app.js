@@ -90,16 +90,20 @@ async function* parts(stream) {
     buffer = joined;
     return true;
   };
-  for (;;) {
-    const head = decoder.decode(buffer.subarray(0, 256));
-    const end = head.indexOf("\r\n\r\n");
-    const length = end < 0 ? -1 : Number(/content-length: (\d+)/i.exec(head)[1]);
-    if (end < 0 || buffer.length < end + 6 + length) {
-      if (!(await more())) return;
-      continue;
+  try {
+    for (;;) {
+      const head = decoder.decode(buffer.subarray(0, 256));
+      const end = head.indexOf("\r\n\r\n");
+      const length = end < 0 ? -1 : Number(/content-length: (\d+)/i.exec(head)[1]);
+      if (end < 0 || buffer.length < end + 6 + length) {
+        if (!(await more())) return;
+        continue;
+      }
+      yield new Blob([buffer.subarray(end + 4, end + 4 + length)], { type: "image/jpeg" });
+      buffer = buffer.slice(end + 6 + length);
     }
-    yield new Blob([buffer.subarray(end + 4, end + 4 + length)], { type: "image/jpeg" });
-    buffer = buffer.slice(end + 6 + length);
+  } finally {
+    reader.cancel().catch(() => {}); // a picture that cannot be decoded would leave its stream open beside the next
   }
 }
 
