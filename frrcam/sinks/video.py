@@ -97,7 +97,12 @@ class VideoSink(Closing):
             self._video = self._add_video(muxer, rotation, look or Look(), options, x264)
             self._audio = self._add_audio(muxer, audio_from, audio_start) if audio_from else iter(())
             self._waiting = next(self._audio, None)
-            self._container.start_encoding()
+            try:
+                self._container.start_encoding()
+            except ValueError as error:  # some a container turns away only now
+                if audio_from is None or self._waiting is None:
+                    raise
+                raise self._cannot_hold(muxer, audio_from, self._waiting.stream) from error
 
     def convert(self, image: Image) -> Payload:
         """I420 (H·3/2 × W) for even sizes; the picture itself for odd ones."""
@@ -177,12 +182,15 @@ class VideoSink(Closing):
             try:
                 streams[stream.index] = self._container.add_stream_from_template(stream)
             except ValueError as error:
-                convert = f"convert it first: ffmpeg -i '{source}' -c:v copy -c:a flac '{source.stem}-flac.mkv'"
-                raise SinkUnusable(
-                    f"{self._path}: a {self._path.suffix} file cannot hold the sound of {source} "
-                    f"({stream.codec_context.name}); {convert if muxer == 'matroska' else 'write a .mkv file instead'}"
-                ) from error
+                raise self._cannot_hold(muxer, source, stream) from error
         return _copied_packets(container, streams, start) if streams else iter(())
+
+    def _cannot_hold(self, muxer: str, source: Path, sound: Stream) -> SinkUnusable:
+        convert = f"convert it first: ffmpeg -i '{source}' -c:v copy -c:a flac '{source.stem}-flac.mkv'"
+        return SinkUnusable(
+            f"{self._path}: a {self._path.suffix} file cannot hold the sound of {source} "
+            f"({sound.codec_context.name}); {convert if muxer == 'matroska' else 'write a .mkv file instead'}"
+        )
 
     def _mux_audio(self, until: float) -> None:
         while self._waiting is not None:
