@@ -27,6 +27,12 @@ CHUNK = 8
 STATES = {"restored": "restored", "blurred": "original, blurred", "beyond": "restored less blurred"}
 """What is compared, with its heading. PSNR in dB; the last one is a difference of two."""
 
+EXPLAINED = """\
+*Original, blurred* is each face's original under one slight blur and no network: how finely textured the pictures
+are. What is left between the two is the network's part. A mean's 95 % interval stands behind it. *Chance* is the
+spread of the same faces dealt to the tones by lot (the median of many draws), and p the share of draws that spread
+as far as the tones do."""
+
 
 @dataclass(frozen=True)
 class Tones:
@@ -119,10 +125,10 @@ def page(found: Sequence[Tones], command: str, what: str) -> str:
     lines = [
         "# Skin tones",
         "",
-        f"`{command}` measured {what}.",
+        f"`{command}`",
+        f"measured {what}.",
         "",
-        "A mean's 95 % interval stands behind it. *Chance* is the spread of the same faces dealt to the tones by lot",
-        "(the median of many draws), and p the share of draws that spread as far as the tones do.",
+        EXPLAINED,
     ]
     for tones in found:
         lines += ["", f"## `{tones.model}`, {tones.size} px", ""]
