@@ -261,9 +261,13 @@ def alike_psnr(restore: Restorer, size: int, bench: Bench, progress: Progress) -
         held = bench.alike(draw).at(size)
         rows.append((metrics.psnr(held.target, held.degraded), restored_psnr(restore, held)))
     before, after = (torch.stack(column).mean(0) for column in zip(*rows, strict=True))
-    target = bench.at(size).target
-    blurred = blur(target, torch.full((len(target),), SLIGHT * size / REFERENCE))
-    return {"input": before, "restored": after, "blurred": metrics.psnr(target, blurred)}
+    return {"input": before, "restored": after, "blurred": blurred_psnr(bench.at(size).target)}
+
+
+def blurred_psnr(target: Tensor) -> Tensor:
+    """PSNR of each picture (N) under one slight blur (`SLIGHT`), as strong at every size."""
+    size = target.shape[-1]
+    return metrics.psnr(target, blur(target, torch.full((len(target),), SLIGHT * size / REFERENCE)))
 
 
 def restored_psnr(restore: Restorer, held: HeldOut, progress: Progress = silent) -> Tensor:

@@ -95,7 +95,7 @@ def classifier(labels: Tensor, probabilities: Tensor) -> dict[str, Figure | None
 
 def spreads(psnr: Mapping[str, Tensor], bins: Mapping[str, Tensor]) -> dict[str, Figure | None]:
     """Spread of the mean PSNR (by state, N each) over the tone bins with enough faces."""
-    enough = [rows for rows in bins.values() if len(rows) >= tone.ENOUGH]
+    enough = tone.comparable(bins).values()
     states = {**psnr, BEYOND: psnr["restored"] - psnr["blurred"]}
     return {state: intervals.spread([values[rows] for rows in enough]) for state, values in states.items()}
 

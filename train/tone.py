@@ -3,6 +3,8 @@
 ITA = atan2(L* − 50, b*) in degrees over CIELAB (sRGB, D65). It is the tone in this light, not the person's skin.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -61,6 +63,11 @@ def members(found: Tensor) -> dict[str, Tensor]:
     return {
         name: torch.tensor([i for i, own in enumerate(names) if own == name], dtype=torch.int64) for name, _ in BINS
     }
+
+
+def comparable(bins: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The bins with `ENOUGH` faces."""
+    return {name: rows for name, rows in bins.items() if len(rows) >= ENOUGH}
 
 
 def even_lesson(faces: Faces, side: int = 96) -> NDArray[np.int64]:

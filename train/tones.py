@@ -18,8 +18,8 @@ from torch import Tensor
 
 from train import intervals, metrics, tone
 from train.data import STILL, Faces, batch
-from train.degrade import DISTORTED, blur, degrade
-from train.evaluate import REFERENCE, SEED, SLIGHT, Restorer, resize
+from train.degrade import DISTORTED, degrade
+from train.evaluate import REFERENCE, SEED, Restorer, blurred_psnr, resize
 from train.intervals import Contrast, Figure
 from train.timing import Progress, silent
 
@@ -71,15 +71,14 @@ def psnr(
             small = resize(target, size).clamp(0, 1)
             after = [metrics.psnr(small, restore(resize(one, size).clamp(0, 1))[0]) for one in spoilt]
             columns["restored"].append(torch.stack(after).mean(0))
-            slightly = torch.full((len(chosen),), SLIGHT * size / REFERENCE)
-            columns["blurred"].append(metrics.psnr(small, blur(small, slightly)))
+            columns["blurred"].append(blurred_psnr(small))
     joined = [{state: torch.cat(parts) for state, parts in columns.items()} for columns in found]
     return torch.cat(angles), joined
 
 
 def compare(model: str, size: int, angles: Tensor, values: Mapping[str, Tensor]) -> Tones:
     """The tones' means and how far apart they are. ValueError where fewer than two tones have enough faces."""
-    bins = {name: rows for name, rows in tone.members(angles).items() if len(rows) >= tone.ENOUGH}
+    bins = tone.comparable(tone.members(angles))
     if len(bins) < 2:
         raise ValueError(f"of {len(angles)} faces fewer than two tones have {tone.ENOUGH}: look at more of them")
     states = {**values, "beyond": values["restored"] - values["blurred"]}

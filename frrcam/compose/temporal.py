@@ -124,8 +124,7 @@ class FaceMemory:
         np.copyto(self._mask, mask)
         np.copyto(self._crop, small)
         self._moved.fill(1.0)
-        within = cv2.resize(mask, small.shape, interpolation=cv2.INTER_NEAREST)
-        self._light = _mean_colour(crop, np.asarray(within, np.float32))
+        self._light = _mean_colour(crop, _sampled(mask))
         # what takes another picture's place comes up anew: of a camera that was just covered, the network makes a face
         self._effect, self._empty = effect if self._empty else 0.0, False
         self._age = _YOUNG
@@ -165,9 +164,9 @@ class FaceMemory:
         self._crop += weight * (small - self._crop)
 
         innovation = np.subtract(self._fresh, self._face, out=self._fresh)
-        within = np.asarray(cv2.resize(mask, moving.shape, interpolation=cv2.INTER_NEAREST), np.float32)
-        # where the face is still: a moving mouth is no change of light
-        colour, light = (_mean_colour(of, within * (1.02 - moving)) for of in (innovation, crop))
+        within = _sampled(mask)
+        weights = within * (1.02 - moving)  # where the face is still: a moving mouth is no change of light
+        colour, light = _mean_colour(innovation, weights), _mean_colour(crop, weights)
         share_still = float(np.vdot(within, 1 - moving)) / max(float(within.sum()), 1e-3)
         slow = self._colour_gain(colour, light, share_still, dt)
         self._light += slow * (light - self._light)
@@ -218,10 +217,14 @@ def _low_pass(crop: Image) -> Plane:
 
 
 def _mean_colour(picture: Image | Change, weights: Plane) -> NDArray[np.float64]:
-    """The mean (B,G,R) of the picture, of which it looks at as many pixels as there are weights."""
-    sampled = np.asarray(cv2.resize(picture, weights.shape, interpolation=cv2.INTER_NEAREST), np.float32)
+    """The mean (B,G,R) of the picture's samples."""
     total = max(float(weights.sum()), 1e-3)
-    return np.asarray(weights.ravel() @ sampled.reshape(-1, 3) / total, np.float64)
+    return np.asarray(weights.ravel() @ _sampled(picture).reshape(-1, 3) / total, np.float64)
+
+
+def _sampled(picture: Image | Change | Mask) -> Plane:
+    """Single pixels of it, as many as motion is measured on."""
+    return np.asarray(cv2.resize(picture, (_SMALL, _SMALL), interpolation=cv2.INTER_NEAREST), np.float32)
 
 
 def _resampled(array: NDArray[np.float32], size: int) -> NDArray[np.float32]:
