@@ -112,8 +112,7 @@ def family(reports: Mapping[str, Report]) -> str:
     lines = [(title, *(cell(of(report), form) for report in reports.values())) for title, form, of in shown]
     return (
         f"### Figures, {any_report.faces} held-out faces, distorted ones only, [95 % bootstrap interval]\n\n"
-        'Each at its own crop size; "shown at 336 px" is with the change enlarged, as frrcam does it.\n\n'
-        + table(head, lines)
+        'Each at its own crop size; "shown at 336 px" is as frrcam puts it into the picture.\n\n' + table(head, lines)
     )
 
 

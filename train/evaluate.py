@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from frrcam.compose.detail import kept
 from train import metrics, perceptual, tone
 from train.data import STILL, Faces, batch
 from train.degrade import DISTORTED, blur, degrade
@@ -107,7 +108,7 @@ class Measured:
     """What was measured of each held-out face.
 
     size: the restorer's. quality: of the degraded input, of the restored face, of an undegraded face restored
-    ("clean"), and of the restored face as frrcam shows it at 336 px ("shown"): the enlarged change on the full picture.
+    ("clean"), and of the restored face as frrcam shows it at 336 px ("shown": `as_shown`).
     probabilities: N×3. dice: of the mask against the label (N), on degraded and on undegraded faces; None where
     there is no label. alike: PSNR before and after ("input", "restored"; N each), mean over degradations that are the
     same for every face; and, of what a picture itself makes easy or hard, that of the original under one slight blur
@@ -218,10 +219,10 @@ def with_identity_sets(quality: Quality, real: Tensor) -> Quality:
     """The embeddings replaced by what they give: iPrecision and iRecall; left out for K faces or fewer."""
     result: Quality = {}
     for region, values in quality.items():
-        kept = {name: value for name, value in values.items() if name != "embedding"}
+        others = {name: value for name, value in values.items() if name != "embedding"}
         if "embedding" in values and len(real) > K:
-            kept |= identity_scores(values["embedding"], real)
-        result[region] = kept
+            others |= identity_scores(values["embedding"], real)
+        result[region] = others
     return result
 
 
@@ -238,7 +239,7 @@ def measure(restore: Restorer, size: int, bench: Bench, progress: Progress = sil
         restored_parts.append(bench.compare(target, restored, mask, real[rows]))
         clean_parts.append(bench.compare(target, clean, mask, None))
         if size != REFERENCE:
-            shown = (full.degraded[rows] + resize(restored - held.degraded[rows], REFERENCE)).clamp(0, 1)
+            shown = as_shown(full.degraded[rows], held.degraded[rows], restored)
             shown_parts.append(bench.compare(full.target[rows], shown, part_of(full.mask, rows), None))
         rows_found.append(probabilities)
         if mask is not None:
@@ -252,6 +253,22 @@ def measure(restore: Restorer, size: int, bench: Bench, progress: Progress = sil
     quality["shown"] = joined(shown_parts) if shown_parts else quality["restored"]
     masks = {name: torch.cat(parts) for name, parts in dice.items()} if held.mask is not None else None
     return Measured(size, quality, torch.cat(rows_found), masks, alike_psnr(restore, size, bench, progress))
+
+
+def as_shown(picture: Tensor, crop: Tensor, restored: Tensor) -> Tensor:
+    """Restored faces (N×3×S×S) in the pictures (N×3×R×R) that their crops were made from, as `compose.blend` puts them.
+
+    The change is enlarged, and covers the picture's finer detail where that is noise.
+    """
+    factors = []
+    for before, after in zip(crop, restored, strict=True):
+        levels = np.ascontiguousarray(before.flip(0).permute(1, 2, 0).numpy() * 255)
+        change = np.ascontiguousarray((after - before).flip(0).permute(1, 2, 0).numpy() * 255)
+        factors.append(torch.from_numpy(kept(np.rint(levels).astype(np.uint8), change)))
+    side = picture.shape[-1]
+    factor = resize(torch.stack(factors)[:, None], side)
+    finer = picture - resize(crop, side)
+    return (picture + resize(restored - crop, side) - (1 - factor) * finer).clamp(0, 1)
 
 
 def alike_psnr(restore: Restorer, size: int, bench: Bench, progress: Progress) -> dict[str, Tensor]:

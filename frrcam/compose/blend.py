@@ -3,6 +3,7 @@
 The change (restored − crop) is weighted in aligned space, where the network's mask lives, and then one
 premultiplied array is warped into the face's part of the picture. Premultiplied means that no halo of
 half-weighted colours can form at the mask's edge, and that a weight of zero leaves a pixel bit for bit.
+The change is added where the picture's own finest detail is to stay, and covers it where that is noise.
 """
 
 from functools import lru_cache
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from frrcam.compose.detail import kept
 from frrcam.faces.alignment import Affine, scale
 from frrcam.frame import Image
 
@@ -64,14 +66,19 @@ def _window(side: int) -> Mask:
     return np.asarray(np.outer(ramp, ramp), np.float32)
 
 
-def blend(output: Image, change: Change, mask: Mask, affine: Affine, strength: float) -> None:
-    """Adds a face's change to the picture, in place.
+def blend(output: Image, crop: Image, change: Change, mask: Mask, affine: Affine, strength: float) -> None:
+    """Puts a restored face into the picture, in place.
 
     output    H×W×3 uint8 BGR: the picture, written to; pixels outside the mask keep their bits
+    crop      S×S×3 uint8 BGR: the face as `affine` cut it from the picture
     change    S×S×3 float32 BGR, in levels of 255: restored − crop
     mask      S×S float32 in [0,1]: the face region
     affine    2×3 similarity from the picture to the crop
     strength  [0,1]: 0 leaves the picture as it is
+
+    Where the picture's finest detail is kept (`detail.kept`: k), the change is added; where it is noise, the restored
+    face covers it. With the weight w and α = w · (1 − k), that is the premultiplied over of Porter and Duff:
+    picture · (1 − α) + w · change + α · crop.
 
     A crop larger than its face is averaged down before it is warped, so that detail finer than the
     picture's pixels does not shimmer; a smaller one is interpolated linearly. Faces may lie partly
@@ -86,22 +93,32 @@ def blend(output: Image, change: Change, mask: Mask, affine: Affine, strength: f
     # one ring of zeros more, so that interpolation at the edge runs out to nothing (the window keeps it inside)
     x, y, width, height = x - 1, y - 1, width + 2, height + 2
     part = np.s_[y : y + height, x : x + width]
-    weights = cv2.merge([weight[part]] * 3)
-    layer = np.asarray(cv2.multiply(change[part], weights, scale=float(strength)), np.float32)
+    layer = _premultiplied(crop[part], change[part], weight[part] * np.float32(strength))
     to_layer = affine.astype(np.float64) - ((0, 0, x), (0, 0, y))
     layer, to_layer = _averaged_down(layer, to_layer)
 
     left, top, right, bottom = _bounds(to_layer, layer.shape, output.shape)
     if right <= left or bottom <= top:
         return
-    # OpenCV warps four channels in a third of the time of three; bands stay in the cache and need no large arrays
-    layer = np.asarray(cv2.cvtColor(layer, cv2.COLOR_BGR2BGRA), np.float32)
+    # bands stay in the cache and need no large arrays
     for first in range(top, bottom, BAND):
         region = output[first : min(first + BAND, bottom), left:right]
         from_region = to_layer.copy()
         from_region[:, 2] += to_layer[:, :2] @ (left, first)
         warped = cv2.warpAffine(layer, from_region, region.shape[1::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-        cv2.add(region, cv2.cvtColor(warped, cv2.COLOR_BGRA2BGR), region, dtype=cv2.CV_8U)
+        through = cv2.merge([1.0 - cv2.extractChannel(warped, 3)] * 3)
+        behind = cv2.multiply(region, through, dtype=cv2.CV_32F)
+        cv2.add(behind, cv2.cvtColor(warped, cv2.COLOR_BGRA2BGR), region, dtype=cv2.CV_8U)
+
+
+def _premultiplied(crop: Image, change: Change, weight: Mask) -> NDArray[np.float32]:
+    """The layer (H×W×4 float32: B, G, R in levels, and α) that goes over the picture."""
+    alpha = weight * (1 - kept(crop, change))
+    added = cv2.multiply(change, cv2.merge([weight] * 3))
+    covering = cv2.multiply(crop, cv2.merge([alpha] * 3), dtype=cv2.CV_32F)
+    layer = cv2.cvtColor(cv2.add(added, covering), cv2.COLOR_BGR2BGRA)
+    cv2.insertChannel(alpha, layer, 3)
+    return np.asarray(layer, np.float32)
 
 
 def _averaged_down(layer: Change, to_layer: NDArray[np.float64]) -> tuple[Change, NDArray[np.float64]]:

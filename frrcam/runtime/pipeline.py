@@ -200,7 +200,8 @@ class Pipeline:
             if one.step < 0 and not one.face.presence:
                 one.face.memory = FaceMemory()  # once it is served again, this is long past
             amount = strength * one.face.presence * one.track.confidence * remembered.effect
-            blend(image, harmonize(remembered.change, remembered.mask, one.crop), remembered.mask, one.affine, amount)
+            change = harmonize(remembered.change, remembered.mask, one.crop)
+            blend(image, one.crop, change, remembered.mask, one.affine, amount)
         return image
 
 

@@ -138,6 +138,14 @@ def test_inside_the_mask_no_network_sees_the_outside(bench: evaluate.Bench) -> N
     assert float(quality["whole"]["lpips"]) > 0.01
 
 
+def test_noise_that_a_smaller_restorer_takes_away_is_not_shown() -> None:
+    noise = torch.randn(1, 3, 336, 336, generator=torch.Generator().manual_seed(1)) * 0.05
+    picture = (0.5 + noise).clamp(0, 1)
+    crop = evaluate.resize(picture, 224)
+    shown = evaluate.as_shown(picture, crop, torch.full_like(crop, 0.5))
+    assert (shown - 0.5).square().mean() < 0.02 * noise.square().mean()
+
+
 def test_a_smaller_restorer_is_shown_on_the_full_picture(bench: evaluate.Bench) -> None:
     measured = evaluate.measure(unchanged, 96, bench)
     # what is left as it was costs no detail, however small the crop
