@@ -141,6 +141,7 @@ def settings(variant: Variant, images: int) -> Settings:
         seed=variant.seed,
         hold_light=variant.held == "light",
         weights=variant.weights,
+        far=0,
         validate_every=own + 1,
     )
 

@@ -6,13 +6,13 @@ of the paper's kind, about 20.3 dB), at least one always; what is scaled down is
 lateral chromatic aberration, red and blue γ pixels apart from green; jitter is brightness, contrast, saturation (a
 factor within 1 ± j, as ColorJitter draws it) and hue (within ± j of a turn); a quality below 1 counts as 1. Algorithm 1
 puts jitter after JPEG, Eq. 2 and the text put JPEG last: so it is here.
-Lengths in pixels (γ, σ) hold at 336 px and scale with the crop's side. Screen illumination in space, motion blur and
-chroma noise are beside the paper and off in `PAPER`, which evaluation uses.
+Lengths in pixels (γ, σ) hold at 336 px and scale with the crop's side. Screen illumination in space, motion blur,
+chroma noise, sharpening and faces far from the camera are beside the paper and off in `PAPER`, which evaluation uses.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -23,6 +23,8 @@ from train.jpeg import jpeg
 
 Range = tuple[float, float]
 REFERENCE = 336
+BLURRED = 1.5
+"""A face enlarged so many times is called blurred."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,11 @@ class Degradation:
     shade: float = 0.0
     motion: float = 0.0
     chroma_noise: float = 0.0
+    sharpening: float = 0.0
+    """Probability of a camera's own sharpening, which its compression then follows."""
+    taken: int | None = None
+    """Side in pixels of the crop in the camera's picture, if it is smaller than here: all of Eq. 2 happens there, and
+    the crop is what enlarging leaves of it."""
 
 
 PAPER = Degradation()
@@ -52,6 +59,22 @@ WEBCAM = Degradation(screen=0.15, shade=0.15, motion=0.1, chroma_noise=0.15)
 
 GENTLE = Degradation((1, 2), (0.92, 1.08), (0, 0.04), (0, 1), (0.005, 0.03), (0.2, 1.5), (40, 98), probability=0.3)
 """What a fair webcam does: faults that a heavy hand would make worse."""
+
+FAR = Degradation(
+    downscale=(1, 2),
+    noise=(0.01, 0.08),
+    blur=(0.2, 3),
+    quality=(20, 95),
+    screen=0.15,
+    shade=0.15,
+    motion=0.1,
+    chroma_noise=0.2,
+    sharpening=0.4,
+)
+"""A face that is small in the camera's picture: its noise and its JPEG blocks are coarse once the crop has enlarged
+them, and a network that knows fine ones only takes them for detail and sharpens them. `far` draws how small."""
+LEAST_SIDE = 80
+"""Side in pixels of the smallest crop that a camera takes: a face of some 40."""
 
 
 class Sampler:
@@ -91,6 +114,8 @@ def degrade(
     """
     total, last = total or len(images), first + len(images)
     draw = Sampler(generator, total)
+    if settings.taken is not None and settings.taken < images.shape[-1]:
+        return degrade_far(images, settings, settings.taken, generator, first, total)
     # drawn only where it decides something: held-out faces, distorted all, keep the draws that they have always had
     distorted = torch.ones(total, dtype=torch.bool, device=images.device)
     if settings.percent_dist < 1:
@@ -99,6 +124,9 @@ def degrade(
     lit, shaded, moving, blotchy = (
         draw.coin(p) & distorted for p in (settings.screen, settings.shade, settings.motion, settings.chroma_noise)
     )
+    sharpened = torch.zeros_like(distorted)
+    if settings.sharpening > 0:
+        sharpened = draw.coin(settings.sharpening) & distorted
     scale = images.shape[-1] / REFERENCE
     operations: tuple[tuple[Tensor, Operation], ...] = (
         (down, lambda x, d: downscale(x, d.uniform(settings.downscale))),
@@ -111,6 +139,7 @@ def degrade(
         (blotchy, lambda x, d: x + chroma_noise(x, d, scale)),
         (moving, lambda x, d: motion_blur(x, d, scale)),
         (blurred, lambda x, d: blur(x, d.uniform(settings.blur) * scale)),
+        (sharpened, lambda x, d: sharpen(x, d.uniform((0.3, 1.5)), d.uniform((0.5, 1.2)))),
         (compressed, lambda x, d: jpeg(x, d.uniform(settings.quality))),
     )
     x = images.clone()
@@ -125,6 +154,24 @@ def degrade(
     x = torch.where(distorted[first:last, None, None, None], (x * 255).round() / 255, x)
     labels = (noisy | blotchy | compressed | chromatic, blurred | down | moving, exposed | jittered | lit | shaded)
     return x, torch.stack(labels, 1)[first:last].float()
+
+
+def far(size: int, draw: float) -> Degradation:
+    """`FAR` for crops of side `size`, taken at one down to `LEAST_SIDE`, evenly in its logarithm (draw: [0,1])."""
+    return replace(FAR, taken=round(size * (min(LEAST_SIDE, size) / size) ** draw))
+
+
+def degrade_far(
+    images: Tensor, settings: Degradation, side: int, generator: torch.Generator, first: int, total: int
+) -> tuple[Tensor, Tensor]:
+    """As `degrade`, by a camera that takes the faces at `side` pixels; enlarged `BLURRED` times they count as such."""
+    size, device = images.shape[-1], images.device
+    down, up = operators.area(side, size, device), operators.bilinear(size, side, device)
+    small = operators.apply(down, down, images)
+    taken, labels = degrade(small, replace(settings, taken=None), generator, first, total)
+    if size >= BLURRED * side:
+        labels[:, 1] = 1
+    return (operators.apply(up, up, taken) * 255).round() / 255, labels
 
 
 def choose(draw: Sampler, probability: float, distorted: Tensor) -> tuple[Tensor, ...]:
@@ -144,6 +191,11 @@ def blur(x: Tensor, sigma: Tensor) -> Tensor:
     """Gaussian blur of deviation `sigma` (N, pixels)."""
     matrix = operators.gaussian(sigma, x.shape[-1])
     return operators.apply(matrix, matrix, x)
+
+
+def sharpen(x: Tensor, amount: Tensor, sigma: Tensor) -> Tensor:
+    """Unsharp mask: what is finer than a Gaussian of `sigma` (N, pixels) made 1 + `amount` (N) times as strong."""
+    return x + amount[:, None, None, None] * (x - blur(x, sigma))
 
 
 def colour_jitter(x: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor, hue: Tensor) -> Tensor:

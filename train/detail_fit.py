@@ -27,7 +27,14 @@ FINE = replace(
 """Eq. 2 without a change of light, which is another part's, and with the noise that brightening makes larger."""
 
 SETTINGS = Settings(
-    (Phase(336, 8, 2400),), rate=2e-3, warm_up=400, final_rate=2e-5, decay=0.99, degradation=FINE, validate_every=800
+    (Phase(336, 8, 2400),),
+    rate=2e-3,
+    warm_up=400,
+    final_rate=2e-5,
+    decay=0.99,
+    degradation=FINE,
+    far=0,
+    validate_every=800,
 )
 
 

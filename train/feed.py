@@ -14,7 +14,7 @@ from torch import Tensor
 
 from train import losses
 from train.data import Crops, Faces, crop_affine, crops
-from train.degrade import GENTLE, degrade
+from train.degrade import GENTLE, degrade, far
 from train.distributed import ALONE, World
 from train.settings import Settings
 from train.stream import Stream
@@ -48,8 +48,14 @@ def spoil(
     """Crops, those from place `first` of a batch of `total`, degraded on the device, and what they should become."""
     target, mask = taken.to(device)
     generator = torch.Generator(device).manual_seed(settings.seed * 1_000_003 + seen)
-    gentle = np.random.default_rng((settings.seed, seen, 1)).random() < settings.gentle
-    degraded, labels = degrade(target, GENTLE if gentle else settings.degradation, generator, first, total)
+    random = np.random.default_rng((settings.seed, seen, 1))
+    kind, distance = random.random(2)
+    gentle, degradation = kind < settings.gentle, settings.degradation
+    if gentle:
+        degradation = GENTLE
+    elif kind >= 1 - settings.far:
+        degradation = far(target.shape[-1], distance)
+    degraded, labels = degrade(target, degradation, generator, first, total)
     labels = labels * MILD if gentle else labels
     if mask is None and label is not None:
         mask = label(target)

@@ -28,6 +28,7 @@ SETTINGS = Settings(
     warm_up=12_800,
     degradation=SMALL,
     gentle=0,
+    far=0,
     jitter=Jitter(scale=0.06, shift=0.02, degrees=4.0),
     validate_every=32_000,
 )

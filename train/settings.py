@@ -55,6 +55,8 @@ class Settings:
     degradation: Degradation = WEBCAM
     gentle: float = 0.2
     """Share of batches with slight faults only (`degrade.GENTLE`)."""
+    far: float = 0.25
+    """Share of batches whose faces are small in the camera's picture (`degrade.FAR`); --gentle comes first."""
     even_tones: bool = True
     """Show faces of rare skin tones more often, so that each tone is seen alike; a stream takes them as they come."""
     jitter: Jitter = field(default_factory=Jitter)
@@ -70,8 +72,9 @@ class Settings:
                 raise ValueError(f"--{name.replace('_', '-')} must be above 0, not {getattr(self, name)}")
         if not 0 <= self.decay < 1:
             raise ValueError(f"--decay must be at least 0 and below 1, not {self.decay}")
-        if not 0 <= self.gentle <= 1:
-            raise ValueError(f"--gentle must be within 0 and 1, not {self.gentle}")
+        for name in ("gentle", "far"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"--{name} must be within 0 and 1, not {getattr(self, name)}")
         for name in ("seed", "workers"):
             if getattr(self, name) < 0:
                 raise ValueError(f"--{name} must not be below 0, but is {getattr(self, name)}")

@@ -37,6 +37,15 @@ def test_blur_is_opencvs(sigma: float) -> None:
     assert np.abs(as_cv(d.blur(image, torch.tensor([sigma]))) - wanted).max() < 1e-4
 
 
+@pytest.mark.parametrize(("amount", "sigma"), [(0.3, 0.5), (1.5, 1.2)])
+def test_sharpening_is_opencvs_unsharp_mask(amount: float, sigma: float) -> None:
+    image = picture()
+    soft = cv2.GaussianBlur(as_cv(image), (61, 61), sigma, borderType=cv2.BORDER_REPLICATE)
+    wanted = cv2.addWeighted(as_cv(image), 1 + amount, soft, -amount, 0)
+    found = as_cv(d.sharpen(image, torch.tensor([amount]), torch.tensor([sigma])))
+    assert np.abs(found - wanted).max() < 1e-3
+
+
 @pytest.mark.parametrize("ratio", [2.0, 2.56, 4.0])
 def test_downscale_is_opencvs(ratio: float) -> None:
     image = picture()
@@ -253,7 +262,7 @@ def test_the_likelihoods_are_those_set() -> None:
 @pytest.mark.parametrize("shares", [2, 4, 8])
 def test_a_share_of_a_batch_is_degraded_as_in_the_whole(shares: int) -> None:
     images = picture(32).repeat(8, 1, 1, 1)
-    for settings in (d.PAPER, d.WEBCAM):
+    for settings in (d.PAPER, d.WEBCAM, replace(d.FAR, taken=20)):
         whole, labels = d.degrade(images, settings, torch.Generator().manual_seed(9))
         own = 8 // shares
         parts = [
@@ -262,6 +271,36 @@ def test_a_share_of_a_batch_is_degraded_as_in_the_whole(shares: int) -> None:
         ]
         assert torch.equal(torch.cat([part for part, _ in parts]), whole)
         assert torch.equal(torch.cat([part for _, part in parts]), labels)
+
+
+def test_a_far_face_is_degraded_at_the_size_that_the_camera_takes_it_at() -> None:
+    images = torch.rand(4, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    found, labels = d.degrade(images, replace(d.FAR, taken=40), torch.Generator().manual_seed(3))
+    small = torch.stack(
+        [
+            torch.from_numpy(cv2.resize(as_cv(image[None]), (40, 40), interpolation=cv2.INTER_AREA)).permute(2, 0, 1)
+            for image in images
+        ]
+    )
+    spoilt, of_small = d.degrade(small, d.FAR, torch.Generator().manual_seed(3))
+    wanted = np.stack([cv2.resize(as_cv(image[None]), (96, 96)) for image in spoilt])
+    assert np.abs(found.permute(0, 2, 3, 1).numpy() - wanted).max() < 1 / 255
+    assert labels[:, 1].tolist() == [1.0] * 4
+    assert torch.equal(labels[:, [0, 2]], of_small[:, [0, 2]])
+
+
+def test_a_face_hardly_enlarged_is_not_called_blurred() -> None:
+    settings = replace(d.FAR, taken=80, percent_dist=0.0)
+    assert not d.degrade(torch.rand(2, 3, 96, 96), settings, torch.Generator().manual_seed(0))[1].any()
+
+
+@given(st.integers(16, 400), st.floats(0, 1))
+def test_a_far_face_is_no_larger_than_the_crop_and_no_smaller_than_the_least(size: int, draw: float) -> None:
+    taken = d.far(size, draw).taken
+    assert taken is not None
+    assert min(d.LEAST_SIDE, size) <= taken <= size
+    assert d.far(336, 0.0).taken == 336
+    assert d.far(336, 1.0).taken == d.LEAST_SIDE
 
 
 def test_the_same_seed_gives_the_same_batch() -> None:

@@ -24,6 +24,7 @@ from tests.train.test_data import write_shards
 from train import arguments, checkpoint, data, feed, fit, journal, losses, metrics, operators, progress, validation
 from train.__main__ import app
 from train.data import Faces
+from train.degrade import Degradation
 from train.distributed import World, pick_device
 from train.launch import Machine
 from train.model import FRRNet
@@ -43,7 +44,7 @@ def start() -> checkpoint.State:
     return checkpoint.start(checkpoint.build(shape), 1e-3)
 
 
-def settings(images: int, **options: bool | int) -> fit.Settings:
+def settings(images: int, **options: bool | float) -> fit.Settings:
     return replace(fit.Settings((fit.Phase(32, 4, images),), warm_up=8, bf16=False, validate_every=40), **options)
 
 
@@ -334,11 +335,30 @@ def test_a_held_light_network_stays_as_it_was(tmp_path: Path) -> None:
 
 def test_gentle_batches_are_less_spoilt_and_labelled_so() -> None:
     index = np.arange(16)
-    rough, gentle = (feed.make_batch(faces(), index, 32, settings(16, gentle=share), 0) for share in (0.0, 1.0))
+    near = settings(16, far=0.0)
+    rough, gentle = (feed.make_batch(faces(), index, 32, replace(near, gentle=share), 0) for share in (0.0, 1.0))
     error = [float((degraded - truth.image).square().mean()) for degraded, truth in (rough, gentle)]
     assert error[1] < error[0] / 4
     assert set(rough[1].labels.unique().tolist()) == {0.0, 1.0}
     assert gentle[1].labels.unique().tolist() == pytest.approx([0.0, feed.MILD])
+
+
+def test_so_many_batches_are_of_far_faces() -> None:
+    """What is finer than the camera's pixels is gone from them, whatever the degradation is for the others."""
+    sharp = replace(settings(8, gentle=0.0), degradation=Degradation(percent_dist=0.0))
+    shares = []
+    for share in (0.0, 0.5, 1.0):
+        batches = [feed.make_batch(faces(), np.arange(8), 96, replace(sharp, far=share), seen) for seen in range(40)]
+        shares.append(sum(not torch.equal(degraded, truth.image) for degraded, truth in batches) / 40)
+    assert shares[0] == 0
+    assert 0.3 < shares[1] < 0.7
+    assert shares[2] > 0.9
+
+
+@pytest.mark.parametrize("share", [1.5, -0.1, float("nan")])
+def test_a_share_that_is_none_is_refused(share: float) -> None:
+    with pytest.raises(ValueError, match="--far must be within 0 and 1"):
+        settings(8, far=share)
 
 
 def test_one_network_takes_every_size() -> None:
