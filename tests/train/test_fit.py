@@ -569,7 +569,7 @@ def test_two_processes_end_with_the_weights_of_one(tmp_path: Path) -> None:
     two = fit_by_command(tmp_path, *launcher, out="two")
     assert one.images == two.images == 64
     # not to the bit: two halves of a gradient are summed in another order than one batch's, and where a gradient is all
-    # but zero, that settles its sign, by which Adam moves that weight
+    # but zero, that settles its sign, by which Adam moves that weight (another picture would move it by 1e-4 and more)
     assert one.adversary is not None
     assert two.adversary is not None
     pairs = (
@@ -577,7 +577,7 @@ def test_two_processes_end_with_the_weights_of_one(tmp_path: Path) -> None:
         zip(one.adversary.discriminator.parameters(), two.adversary.discriminator.parameters(), strict=True),
     )
     for a, b in itertools.chain(*pairs):
-        assert (a - b).abs().mean() < 1e-6
+        assert (a - b).abs().mean() < 5e-6
         assert (a - b).abs().max() < 1e-3
     rows = [(tmp_path / out / "validation.csv").read_text().splitlines() for out in ("one", "two")]
     # the head and one row for every validation: the second process writes nothing
