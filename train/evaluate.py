@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from frrcam.compose.detail import kept
+from frrcam.restore.contract import to_image
 from train import metrics, perceptual, tone
 from train.data import STILL, Faces, batch
 from train.degrade import DISTORTED, blur, degrade
@@ -262,9 +263,8 @@ def as_shown(picture: Tensor, crop: Tensor, restored: Tensor) -> Tensor:
     """
     factors = []
     for before, after in zip(crop, restored, strict=True):
-        levels = np.ascontiguousarray(before.flip(0).permute(1, 2, 0).numpy() * 255)
-        change = np.ascontiguousarray((after - before).flip(0).permute(1, 2, 0).numpy() * 255)
-        factors.append(torch.from_numpy(kept(np.rint(levels).astype(np.uint8), change)))
+        levels = to_image(before.numpy())
+        factors.append(torch.from_numpy(kept(np.rint(levels).astype(np.uint8), to_image(after.numpy()) - levels)))
     side = picture.shape[-1]
     factor = resize(torch.stack(factors)[:, None], side)
     finer = picture - resize(crop, side)
