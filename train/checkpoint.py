@@ -68,7 +68,8 @@ def start(network: FRRNet, rate: float, device: torch.device | str = "cpu") -> S
     average = build(shape_of(network)).to(device)
     average.load_state_dict(network.state_dict())
     average.requires_grad_(False)
-    return State(network, average, torch.optim.AdamW(network.parameters(), rate, (0.9, 0.98), weight_decay=1e-4))
+    optimiser = torch.optim.AdamW(network.parameters(), rate, (0.9, 0.98), weight_decay=1e-4, fused=True)
+    return State(network, average, optimiser)
 
 
 def cast(tree: Any, dtype: torch.dtype) -> Any:

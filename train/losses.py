@@ -12,8 +12,7 @@ from train import metrics
 
 def huber(target: Tensor, restored: Tensor, alpha: float = 0.1) -> Tensor:
     """Eq. 4, channel-wise, mean over all values."""
-    error = (target - restored).abs()
-    return torch.where(error < alpha, 0.5 * error.square(), alpha * (error - 0.5 * alpha)).mean()
+    return functional.huber_loss(restored, target, delta=alpha)
 
 
 def reconstruction(target: Tensor, restored: Tensor) -> Tensor:
@@ -28,7 +27,8 @@ def angular(target: Tensor, restored: Tensor, floor: float = 0.02) -> Tensor:
     stays finite where the colours agree.
     """
     a, b = target + floor, restored.clamp_min(0) + floor
-    cross = torch.linalg.cross(a, b, dim=1).square().sum(1)
+    (a_r, a_g, a_b), (b_r, b_g, b_b) = a.unbind(1), b.unbind(1)
+    cross = (a_g * b_b - a_b * b_g).square() + (a_b * b_r - a_r * b_b).square() + (a_r * b_g - a_g * b_r).square()
     return torch.atan2((cross + 1e-8).sqrt() - 1e-4, (a * b).sum(1)).mean()
 
 
@@ -170,8 +170,11 @@ def total(
         with torch.no_grad():
             wanted = features(truth.image)
         found = features(restored)
-        terms["perceptual"], terms["style"] = perceptual(wanted.maps, found.maps), style(wanted.maps, found.maps)
-        if wanted.embedding is not None:
+        if weights.perceptual:
+            terms["perceptual"] = perceptual(wanted.maps, found.maps)
+        if weights.style:
+            terms["style"] = style(wanted.maps, found.maps)
+        if weights.identity and wanted.embedding is not None:
             terms["identity"] = identity(wanted.embedding, found.embedding)
     if discriminator is not None:
         terms["adversarial"] = adversarial(discriminator(restored.clamp(0, 1)))

@@ -578,7 +578,7 @@ def test_two_processes_end_with_the_weights_of_one(tmp_path: Path) -> None:
     )
     for a, b in itertools.chain(*pairs):
         assert (a - b).abs().mean() < 5e-6
-        assert (a - b).abs().max() < 1e-3
+        assert (a - b).abs().max() < 4e-3  # such a sign moves a weight by the rate, 1e-3 at most, each time
     rows = [(tmp_path / out / "validation.csv").read_text().splitlines() for out in ("one", "two")]
     # the head and one row for every validation: the second process writes nothing
     assert len(rows[0]) == len(rows[1]) == 3

@@ -198,6 +198,19 @@ def test_features_are_not_run_for_nothing() -> None:
     assert not {"perceptual", "style", "dice", "mask"} & terms.keys()
 
 
+@pytest.mark.parametrize("name", ["perceptual", "style", "identity"])
+def test_of_features_only_what_has_a_weight_is_measured(name: str) -> None:
+    class Features(torch.nn.Module):
+        def forward(self, images: Tensor) -> Seen:
+            return Seen([images], images.flatten(1))
+
+    image = torch.rand(1, 3, 16, 16)
+    truth = losses.Truth(image, torch.zeros(1, 3), None)
+    weights = losses.Weights(**{name: 1.0})
+    _, terms = losses.total((image / 2, image[:, :1], torch.zeros(1, 3)), truth, weights, Features())
+    assert {"perceptual", "style", "identity"} & terms.keys() == {name}
+
+
 def test_angular_gradient_is_finite_where_the_pictures_agree() -> None:
     image = torch.rand(1, 3, 4, 4)
     image[..., 0] = 0

@@ -61,6 +61,12 @@ def test_f1() -> None:
     assert metrics.macro_f1(labels, torch.ones(3, 2)) == pytest.approx((2 * 2 / 5 + 2 * 1 / 4) / 2)
 
 
+def test_finer_is_what_its_cells_mean_leaves() -> None:
+    images = torch.rand(2, 3, 17, 24)
+    means = torch.nn.functional.avg_pool2d(images, 5, 1, 2, count_include_pad=False)
+    assert torch.allclose(metrics.finer(images, 5), images - means, atol=1e-6)
+
+
 def test_sharpness_is_one_of_a_picture_itself_and_less_of_a_blurred_one() -> None:
     target, noisy = pair()
     blurred = torch.nn.functional.avg_pool2d(target, 5, 1, 2, count_include_pad=False)
