@@ -21,7 +21,7 @@ from torch import Tensor
 from frrcam.faces import alignment
 from frrcam.faces.types import Detection, Detector, Track
 from frrcam.restore import contract
-from train.evaluate import REFERENCE, Restorer, chunks, resize
+from train.evaluate import REFERENCE, Restorer, as_shown, chunks, resize
 from train.timing import Progress, silent
 
 Image = NDArray[np.uint8]
@@ -129,13 +129,13 @@ def warping_errors(images: Tensor, flows: list[Flow], regions: Tensor) -> Tensor
 
 
 def measure(restore: Restorer, size: int, clip: Clip, progress: Progress = silent) -> dict[str, dict[str, Tensor]]:
-    """Warping errors of input and output (N−1 each), on the whole crop and inside the network's mask, at 336 px."""
+    """Warping errors of input and output as shown (N−1 each), on the whole crop and inside the mask, at 336 px."""
     restored, masks = [], []
     for rows in chunks(len(clip.images), progress, f"clip {clip.name}"):
         images = clip.images[rows]
         small = resize(images, size).clamp(0, 1)
         out, mask, _ = restore(small)
-        restored.append((images + resize(out - small, REFERENCE)).clamp(0, 1))
+        restored.append(as_shown(images, small, out))
         masks.append((resize(mask, REFERENCE) > 0.5).float())
     inside = torch.cat(masks)
     regions = {"whole": torch.ones_like(inside), "inside": inside}

@@ -87,6 +87,19 @@ def test_a_restorer_that_pulses_flickers_by_as_much() -> None:
         assert found[region]["restored"].tolist() == pytest.approx([10] * 4, abs=0.01)
 
 
+def test_noise_that_a_small_crop_loses_flickers_no_more() -> None:
+    """What lies between the pixels of a 160 px crop is noise of the picture's own where the network takes noise away."""
+    random = np.random.default_rng(0)
+    still = np.full((336, 336, 3), 120.0)
+    made = clip([np.clip(still + random.normal(0, 12, still.shape), 0, 255).astype(np.uint8) for _ in range(3)])
+
+    def flat(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return torch.full_like(images, 120 / 255), torch.ones(len(images), 1, 160, 160), torch.ones(len(images), 3)
+
+    found = flicker.measure(flat, 160, made)["whole"]
+    assert float((found["restored"] / found["input"]).max()) < 0.3
+
+
 class Scripted:
     """A tracker that gives one face for as long as there are detections, and another one once."""
 
