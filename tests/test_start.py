@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import socket
 import threading
 from collections.abc import Callable, MutableMapping
@@ -12,14 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from frrcam.config import Settings, load_settings
+from frrcam.config import load_settings
 from frrcam.errors import (
     ControlError,
-    ModelNotFound,
     SinkNotFound,
     SinkUnusable,
     SourceLost,
-    SourceNotFound,
     UsageError,
 )
 from frrcam.faces.detector import FakeDetector
@@ -27,125 +24,19 @@ from frrcam.runtime.budget import Budget
 from frrcam.runtime.engine import loaded
 from frrcam.runtime.enhancer import Engine
 from frrcam.runtime.ladder import ladder
-from frrcam.runtime.notices import Notices
 from frrcam.runtime.pipeline import Pipeline
 from frrcam.sinks import open_sink
-from frrcam.sinks.base import FakeSink, Sink
-from frrcam.sinks.preview import PreviewSink
+from frrcam.sinks.base import FakeSink
 from frrcam.sources import open_source
-from frrcam.sources.base import FakeSource, Source
 from frrcam.start import (
-    Openers,
-    Signals,
     StartOptions,
     check_snapshot,
-    choose_sink,
-    choose_source,
     spare_source,
     start,
 )
 from tests.disk import full_disk
+from tests.outside import GREY, World
 from tests.test_enhance import write_clip
-
-GREY = np.full((64, 96, 3), 90, np.uint8)
-
-
-class World:
-    """Cameras and virtual cameras as a test wants them; records what was opened."""
-
-    def __init__(self, *, camera: bool = True, virtual_camera: bool = True) -> None:
-        self.camera, self.virtual_camera = camera, virtual_camera
-        self.opened: list[tuple[object, ...]] = []
-        self.rates: list[float] = []
-        self.sizes: list[tuple[int, int]] = []
-        self.sources: list[FakeSource] = []
-        self.image = GREY
-        self.sink = FakeSink()
-
-    def open_source(
-        self, device: str | None, source: str | None, size: object, fps: object, loop: bool = False
-    ) -> Source:
-        self.opened.append((device, source, loop))
-        if source is None and not self.camera:
-            raise SourceNotFound("there is no camera")
-        fake = FakeSource([self.image], fps=200.0, live=source is None, loop=True)
-        fake.info = replace(fake.info, reopen_as="by-name" if source is None else None)
-        self.sources.append(fake)
-        return fake
-
-    def open_sink(self, output: str | None, width: int, height: int, fps: float, *, label: str) -> Sink:
-        self.rates.append(fps)
-        self.sizes.append((width, height))
-        if not self.virtual_camera:
-            raise SinkNotFound("there is no virtual camera")
-        return self.sink
-
-    def engine(self, settings: Settings, period: float, notices: Notices) -> Engine:
-        raise ModelNotFound("no engine in this test")
-
-    @property
-    def openers(self) -> Openers:
-        return Openers(self.open_source, self.open_sink, self.engine, lambda settings: None)
-
-
-def test_first_camera_is_used_where_there_is_one() -> None:
-    world, said = World(), list[str]()
-    source, _ = choose_source(load_settings(), said.append, world.openers)
-    assert source.info.live
-    assert world.opened == [(None, None, False)]
-    assert said == []
-
-
-def test_without_a_camera_the_demo_serves_and_one_line_says_so() -> None:
-    world, said = World(camera=False), list[str]()
-    choose_source(load_settings(), said.append, world.openers)
-    assert world.opened[-1] == (None, "demo", False)
-    assert said == ["no camera (there is no camera); showing the demo"]
-
-
-def test_a_camera_asked_for_and_missing_is_an_error() -> None:
-    with pytest.raises(SourceNotFound):
-        choose_source(load_settings({"camera": {"device": "0"}}), print, World(camera=False).openers)
-
-
-def test_a_camera_is_found_again_by_name_not_number() -> None:
-    world = World()
-    _, reopen = choose_source(load_settings({"camera": {"device": "0"}}), print, world.openers)
-    reopen()
-    assert [device for device, *_ in world.opened] == ["0", "by-name"]
-
-
-BY_PATH = "/dev/v4l/by-path/pci-0000:00:14.0-video-index0"
-
-
-@pytest.mark.parametrize("output", [None, "preview", "pipewire", "/dev/video9", BY_PATH, "a.mp4"])
-def test_a_clip_loops_unless_it_goes_to_a_file(output: str | None) -> None:
-    world = World()
-    choose_source(load_settings({"camera": {"source": "x.mp4"}, "output": {"output": output}}), print, world.openers)
-    assert world.opened == [(None, "x.mp4", output != "a.mp4")]
-
-
-def test_without_a_virtual_camera_the_preview_page_serves() -> None:
-    preview, said = PreviewSink(), list[str]()
-    world = World(virtual_camera=False)
-    sink, reopen = choose_sink(load_settings(), (96, 64), 30.0, preview, said.append, world.openers)
-    assert sink is preview
-    assert reopen(96, 64, 30.0) is preview
-    assert said == ["no virtual camera (there is no virtual camera); showing the preview page instead"]
-
-
-def test_a_virtual_camera_asked_for_and_missing_is_an_error() -> None:
-    settings = load_settings({"output": {"output": "/dev/video9"}})
-    with pytest.raises(SinkNotFound):
-        choose_sink(settings, (96, 64), 30.0, PreviewSink(), print, World(virtual_camera=False).openers)
-
-
-def test_a_service_takes_no_stand_ins() -> None:
-    nothing = World(camera=False, virtual_camera=False).openers
-    with pytest.raises(SourceNotFound):
-        choose_source(load_settings(), print, nothing, stand_in=False)
-    with pytest.raises(SinkNotFound):
-        choose_sink(load_settings(), (96, 64), 30.0, PreviewSink(), print, nothing, stand_in=False)
 
 
 @pytest.mark.parametrize(("name", "error"), [("a.txt", SinkUnusable), ("nowhere/a.png", SinkNotFound)])
@@ -309,29 +200,6 @@ def test_a_clip_cut_short_ends_where_it_breaks_off_and_what_came_before_is_kept(
         start(settings, StartOptions(), said.append, replace(World().openers, source=open_source, sink=open_sink))
     assert (tmp_path / "out.mp4").stat().st_size > 500
     assert not any("breaks off" in line or "pictures again" in line for line in said)
-
-
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_signals_stop_in_good_order(name: str) -> None:
-    number = getattr(signal, name, None)
-    if number is None:
-        pytest.skip("not on this system")
-    stopped, before = list[bool](), signal.getsignal(number)
-    with Signals(lambda: stopped.append(True)):
-        signal.raise_signal(number)
-    assert stopped == [True]
-    assert signal.getsignal(number) is before
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="not on this system")
-def test_under_nohup_the_end_of_the_terminal_is_no_end() -> None:
-    stopped, before = list[bool](), signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with Signals(lambda: stopped.append(True)):
-            signal.raise_signal(signal.SIGHUP)
-    finally:
-        signal.signal(signal.SIGHUP, before)
-    assert stopped == []
 
 
 def test_what_is_loaded_already_is_given_once() -> None:

@@ -88,7 +88,7 @@ def test_a_restorer_that_pulses_flickers_by_as_much() -> None:
 
 
 def test_noise_that_a_small_crop_loses_flickers_no_more() -> None:
-    """What lies between the pixels of a 160 px crop is noise of the picture's own where the network takes noise away."""
+    """What lies between the pixels of a 160 px crop is noise too, where the network takes noise away."""
     random = np.random.default_rng(0)
     still = np.full((336, 336, 3), 120.0)
     made = clip([np.clip(still + random.normal(0, 12, still.shape), 0, 255).astype(np.uint8) for _ in range(3)])
