@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from frrcam.config import Settings
-from frrcam.control.status_line import Say
 from frrcam.errors import SinkError, SourceError
+from frrcam.say import Say
 from frrcam.sinks.base import Sink, SinkFactory
 from frrcam.sinks.preview import PreviewSink
 from frrcam.sources.base import Source, SourceFactory

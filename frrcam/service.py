@@ -14,6 +14,7 @@ from frrcam.control.status import Status
 from frrcam.devices import list_virtual_cameras
 from frrcam.errors import ControlError, UsageError
 from frrcam.runtime.consumers import ClientEvents
+from frrcam.say import Say
 from frrcam.setup import files
 from frrcam.setup.run import Ran, Runner, find, run
 from frrcam.v4l2 import LINUX, System
@@ -30,8 +31,6 @@ BACK_OFF_LINES: Final = re.compile(r"^# \[back-off\].*?^# \[/back-off\]\n", re.M
 NO_BACK_OFF: Final = "RestartSec=5\n"
 NAMESPACE_FAULTS: Final = frozenset({"217", "218", "226"})
 """ExecMainStatus where systemd could not build the sandbox: USER, CAPABILITIES, NAMESPACE of systemd.exec(5)."""
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from frrcam.config import Settings
 from frrcam.control.discovery import control_path
 from frrcam.control.server import ControlServer
 from frrcam.control.settings import LiveSettings, LiveValue
-from frrcam.control.status_line import Say, StatusLine
+from frrcam.control.status_line import StatusLine
 from frrcam.endpoints import SinkOpener, SourceOpener, choose_sink, choose_source
 from frrcam.errors import SinkUnusable, UsageError
 from frrcam.runtime.consumers import open_consumers
@@ -22,6 +22,7 @@ from frrcam.runtime.enhancer import Engine
 from frrcam.runtime.notices import Notices
 from frrcam.runtime.notify import open_notifier
 from frrcam.runtime.signals import Signals
+from frrcam.say import Say
 from frrcam.sinks import open_sink
 from frrcam.sinks.files import check_target
 from frrcam.sinks.picture import write_picture

@@ -9,11 +9,10 @@ from collections.abc import Callable
 from typing import Self, TextIO
 
 from frrcam.control.status import Status
+from frrcam.say import Say
 
 CLEAR_LINE = "\r\x1b[K"
 """What a terminal takes for: back to the line's beginning, and empty to its end."""
-
-Say = Callable[[str], None]
 
 
 class StatusLine:

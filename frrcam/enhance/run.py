@@ -22,6 +22,7 @@ from frrcam.frame import Frame, Image
 from frrcam.runtime.budget import GAP_S
 from frrcam.runtime.ladder import Plan
 from frrcam.runtime.pipeline import Outcome, Pipeline
+from frrcam.say import Say
 from frrcam.sinks.picture import Extras, read_extras, write_picture
 from frrcam.sinks.video import VideoSink
 from frrcam.sources.picture import count_pictures, is_picture, read_picture
@@ -35,8 +36,6 @@ SETTLE_S = (0.5, 0.25)
 """Seconds before a file's first picture at which it is held up already: a doubtful face is believed when it is seen
 twice, and its effect then takes a moment to come up, which suits a call and not a file. The same after a gap, where
 the pipeline begins anew."""
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

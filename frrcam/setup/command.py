@@ -12,6 +12,7 @@ from typing import Final
 from frrcam import sysfs
 from frrcam.devices import LABEL, list_virtual_cameras
 from frrcam.errors import FrrcamError, SinkForbidden, SinkUnusable, UsageError
+from frrcam.say import Say
 from frrcam.setup import files, module
 from frrcam.setup.files import Change
 from frrcam.setup.module import Task, Wanted
@@ -23,8 +24,6 @@ MODULES_LOAD: Final = "/etc/modules-load.d/frrcam.conf"
 UDEV: Final = "/etc/udev/rules.d/60-frrcam.rules"
 FIRST_NUMBER, LAST_NUMBER = 40, 255
 """/dev/videoN: above real cameras and a Raspberry Pi's codecs, so that those keep the numbers that they have."""
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
