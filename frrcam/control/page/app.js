@@ -108,7 +108,7 @@ async function* parts(stream) {
 }
 
 const pause = (ms) => new Promise((resume) => setTimeout(resume, ms));
-let watching = null; // AbortController of the open stream; none while the page is hidden, so that nothing is encoded
+let watching = null; // AbortController of the open stream; none while the page is hidden
 
 async function watch() {
   const mine = (watching = new AbortController());
@@ -129,12 +129,6 @@ async function watch() {
     await pause(1000);
   }
 }
-
-document.addEventListener("visibilitychange", () => {
-  watching?.abort();
-  watching = null;
-  if (!document.hidden) watch();
-});
 
 // ---------------------------------------------------------------- status
 
@@ -242,18 +236,20 @@ function showNotices(notices) {
   }
 }
 
+let events = null; // EventSource of the status; none while the page is hidden
+
 function listen() {
-  const events = new EventSource("events");
-  events.onmessage = (event) => {
+  const mine = (events = new EventSource("events"));
+  mine.onmessage = (event) => {
     const { status, settings } = JSON.parse(event.data);
     if (gone) setGone(false);
     showStatus(status);
     if (!sending && performance.now() > quietUntil) showSettings(settings);
   };
-  events.onerror = () => {
+  mine.onerror = () => {
     setGone(true);
-    events.close();
-    setTimeout(listen, 1000);
+    mine.close();
+    setTimeout(() => events === mine && listen(), 1000);
   };
 }
 
@@ -299,7 +295,19 @@ enabled.addEventListener("change", () => post({ enabled: enabled.checked }));
 mirror.addEventListener("change", () => post({ mirror: mirror.checked }));
 maxFaces.addEventListener("change", () => maxFaces.value && post({ max_faces: Number(maxFaces.value) }));
 
+// ---------------------------------------------------------------- shown or hidden
+
+// A hidden page holds no connection: nothing is encoded for it, and a browser opens six to an address and no more.
+function attend() {
+  watching?.abort();
+  events?.close();
+  watching = events = null;
+  if (document.hidden) return;
+  watch();
+  listen();
+}
+
+document.addEventListener("visibilitychange", attend);
 moveDivider(0.5);
 showVeil();
-listen();
-if (!document.hidden) watch();
+attend();
