@@ -256,17 +256,19 @@ def plane_command(
 @app.command("sheet")
 def sheet_command(
     out: Annotated[Path, typer.Argument(help="PNG to write.")],
-    model: Annotated[Path, typer.Option(help="A restorer's .onnx file or a checkpoint.")] = WEIGHTS
-    / "frrnet-336-int8.onnx",
+    model: Annotated[
+        list[Path] | None, typer.Option(help="A restorer's .onnx file or a checkpoint, a row for each; all int8 files.")
+    ] = None,
     data: Data = DATA,
     runs: Runs = RUNS,
     wild: Annotated[bool, typer.Option(help="The faces in DATA/wild instead of degraded held-out ones.")] = False,
     count: Annotated[int, typer.Option(min=1, help="How many held-out faces.")] = 24,
 ) -> None:
-    """Draw degraded | restored | original faces, to look at."""
-    restore, size = evaluate.restorer(model)
+    """Draw degraded | restored by each model | original faces, to look at."""
+    files = model or sorted(WEIGHTS.glob("frrnet-*-int8.onnx"))
+    rungs = sorted(map(evaluate.restorer, files), key=lambda rung: -rung[1])
     if wild:
-        image = sheet.wild_sheet(restore, size, data / "wild", masks.Landmarks(data / YUNET))
+        image = sheet.wild_sheet(rungs, data / "wild", masks.Landmarks(data / YUNET))
     else:
-        image = sheet.faces_sheet(restore, size, load_faces(data, runs / "cache", evaluate.REFERENCE), count)
+        image = sheet.faces_sheet(rungs, load_faces(data, runs / "cache", evaluate.REFERENCE), count)
     sheet.write(out, image)

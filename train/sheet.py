@@ -12,9 +12,11 @@ from torch import Tensor
 from frrcam.faces import alignment
 from frrcam.restore import contract
 from train.data import Faces, decode
-from train.evaluate import Restorer, held_out_pairs, resize
+from train.evaluate import REFERENCE, Restorer, as_shown, held_out_pairs, resize
 
 Image = NDArray[np.uint8]
+Sized = tuple[Restorer, int]
+"""A restorer and the side of its crops (`train.evaluate.restorer`)."""
 
 
 class FindsPoints(Protocol):
@@ -39,18 +41,22 @@ def tile(rows: list[Tensor], columns: int, cell: int) -> Image:
     return to_image(torch.cat(bands, 1))
 
 
-def faces_sheet(
-    restore: Restorer, size: int, faces: Faces, count: int = 24, columns: int = 8, cell: int = 200
-) -> Image:
-    """Held-out faces: degraded | restored | original."""
+def restored(images: Tensor, rung: Sized) -> tuple[Tensor, Tensor]:
+    """Pictures (N×3×S×S) as frrcam shows them restored, and the mask that it blends them by (N×1×S×S)."""
+    restore, size = rung
+    crops = resize(images, size).clamp(0, 1)
+    found, mask, _ = restore(crops)
+    return as_shown(images, crops, found), resize(mask, images.shape[-1])
+
+
+def faces_sheet(rungs: list[Sized], faces: Faces, count: int = 24, columns: int = 8, cell: int = 200) -> Image:
+    """Held-out faces: degraded | restored by each | original."""
     target, degraded, _ = held_out_pairs(faces, count)
-    target, degraded = resize(target, size).clamp(0, 1), resize(degraded, size).clamp(0, 1)
-    restored, _, _ = restore(degraded)
-    return tile([degraded, restored, target], columns, cell)
+    return tile([degraded, *(restored(degraded, rung)[0] for rung in rungs), target], columns, cell)
 
 
-def wild_sheet(restore: Restorer, size: int, folder: Path, landmarks: FindsPoints, cell: int = 256) -> Image:
-    """Really degraded faces: as they are | restored and blended by the mask.
+def wild_sheet(rungs: list[Sized], folder: Path, landmarks: FindsPoints, columns: int = 6, cell: int = 256) -> Image:
+    """Really degraded faces: as they are | restored by each and blended by its mask.
 
     Raises FileNotFoundError if the folder holds no picture; a picture without a found face is resized whole.
     """
@@ -62,15 +68,18 @@ def wild_sheet(restore: Restorer, size: int, folder: Path, landmarks: FindsPoint
             raise ValueError(f"{path}: {error}") from error
         points = landmarks.find(image)
         if points is None:
-            crops.append(np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA), np.uint8))
+            whole = cv2.resize(image, (REFERENCE, REFERENCE), interpolation=cv2.INTER_AREA)
+            crops.append(np.asarray(whole, np.uint8))
         else:
-            crops.append(alignment.crop(image, alignment.similarity(points, size), size))
+            crops.append(alignment.crop(image, alignment.similarity(points, REFERENCE), REFERENCE))
     if not crops:
         raise FileNotFoundError(f"no .jpg in {folder}: set --data to the folder that holds wild/")
     images = torch.from_numpy(contract.to_tensor(crops))
-    restored, mask, _ = restore(images)
-    blended = images + (restored - images) * mask
-    return tile([images, blended], columns=len(crops), cell=cell)
+    rows = [images]
+    for rung in rungs:
+        shown, mask = restored(images, rung)
+        rows.append(images + (shown - images) * mask)
+    return tile(rows, min(columns, len(crops)), cell)
 
 
 def write(path: Path, image: Image) -> None:

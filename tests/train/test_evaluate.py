@@ -311,9 +311,9 @@ def test_resize_keeps_the_mean() -> None:
 
 
 def test_a_sheet_has_all_rows(faces: Faces) -> None:
-    image = sheet.faces_sheet(unchanged, 96, faces, count=3, columns=2, cell=40)
-    # two bands of three rows; the second band is filled up with a blank
-    assert image.shape == (240, 80, 3)
+    image = sheet.faces_sheet([(unchanged, 96), (unchanged, 64)], faces, count=3, columns=2, cell=40)
+    # two bands of four rows; the second band is filled up with a blank
+    assert image.shape == (320, 80, 3)
 
 
 def test_a_sheet_of_an_unknown_kind_is_said(tmp_path: Path) -> None:
@@ -327,9 +327,9 @@ def test_no_wild_pictures_is_said(tmp_path: Path) -> None:
             return None
 
     with pytest.raises(FileNotFoundError, match="wild"):
-        sheet.wild_sheet(unchanged, 96, tmp_path, Nobody())
+        sheet.wild_sheet([(unchanged, 96)], tmp_path, Nobody())
     cv2.imwrite(str(tmp_path / "a.jpg"), np.full((50, 60, 3), 90, np.uint8))
-    assert sheet.wild_sheet(unchanged, 96, tmp_path, Nobody(), cell=32).shape == (64, 32, 3)
+    assert sheet.wild_sheet([(unchanged, 96)] * 3, tmp_path, Nobody(), cell=32).shape == (128, 32, 3)
 
 
 def test_what_the_picture_itself_makes_hard_is_no_difference_of_tones() -> None:
