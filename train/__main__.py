@@ -54,7 +54,7 @@ def fit_command(
     runs: Runs = RUNS,
     out: Annotated[Path | None, typer.Option(help="Folder of this training; RUNS/default if not given.")] = None,
     begin: Annotated[Path | None, typer.Option(help="Checkpoint to begin from if OUT has none.")] = None,
-    light: Annotated[Path | None, typer.Option(help="What `light` left, for a network that begins anew.")] = None,
+    light: Annotated[Path | None, typer.Option(help="What `light` left, for a network that begins.")] = None,
     detail: Annotated[Path | None, typer.Option(help="What `detail` left, likewise.")] = None,
     phases: Annotated[
         str, typer.Option(help="SIZE:BATCH:IMAGES,... in order; a batch is that of all processes together.")
@@ -92,15 +92,21 @@ def trains(course: part.Course) -> Callable[..., None]:
         data: Data = DATA,
         runs: Runs = RUNS,
         images: Annotated[int, typer.Option(min=1, help="Faces to see.")] = course.settings.images,
+        begin: Annotated[
+            Path | None, typer.Option(help="FRR-Net's checkpoint to take the part from, if OUT is new.")
+        ] = None,
+        rate: Annotated[float, typer.Option(help="Highest learning rate (AdamW).")] = course.settings.rate,
         threads: Threads = 1,
     ) -> None:
         torch.set_num_threads(threads)
         phase = replace(course.settings.phases[0], images=images)
-        settings = replace(course.settings, phases=(phase,))
+        settings = replace(course.settings, phases=(phase,), rate=rate)
         torch.manual_seed(settings.seed)
         training = part.PartTraining(course)
         if out.exists():
             training.take(part.read(out, course))
+        elif begin is not None:
+            training.begin(checkpoint.load_network(begin)[0])
         faces = load_faces(data, runs / "cache", 192 if phase.size <= 192 else 336)
         faces = replace(faces, lesson=tone.even_lesson(faces))
         with progress.shown() as (report, advance), launch.asked_to_stop() as stopped:

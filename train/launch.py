@@ -47,7 +47,7 @@ class Places:
     """Where a training reads and writes.
 
     data: a folder of shards or their address. begin: a checkpoint, taken if `out` has none, for a training of its own.
-    light, detail: what the commands of those names left, for a network that begins anew.
+    light, detail: what the commands of those names left, for a training that begins; they take the place of `begin`'s.
     """
 
     data: str
@@ -113,13 +113,16 @@ def beginning(shape: dict[str, Any], settings: Settings, places: Places) -> chec
     if resumed.exists():
         return of_shape(checkpoint.read_training(resumed), shape, resumed)
     if places.begin is not None:
-        return checkpoint.anew(of_shape(checkpoint.read_training(places.begin), shape, places.begin))
-    torch.manual_seed(settings.seed)
-    network = checkpoint.build(shape)
+        begun = checkpoint.anew(of_shape(checkpoint.read_training(places.begin), shape, places.begin))
+        state = checkpoint.restored(begun, settings.rate)
+    else:
+        torch.manual_seed(settings.seed)
+        state = checkpoint.start(checkpoint.build(shape), settings.rate)
     for course, path in ((light_fit.COURSE, places.light), (detail_fit.COURSE, places.detail)):
         if path is not None:
-            take_part(network, course, path)
-    return checkpoint.contents(checkpoint.start(network, settings.rate))
+            take_part(state.network, course, path)
+            take_part(state.average, course, path)
+    return checkpoint.contents(state)
 
 
 def of_shape(content: checkpoint.Content, shape: dict[str, Any], path: Path) -> checkpoint.Content:

@@ -56,6 +56,14 @@ class PartTraining:
             getattr(self, name).load_state_dict(content[name])
         self.step, self.images = content["step"], content["images"]
 
+    def begin(self, network: nn.Module) -> None:
+        """Begin from a network's own part; ValueError if it has none, or another."""
+        own: nn.Module | None = getattr(network, self.course.name)
+        if own is None or checkpoint.unlike(self.network, own.state_dict()):
+            raise ValueError(f"--begin: that network has no {self.course.name} part, or one of another width")
+        for mine in (self.network, self.average):
+            mine.load_state_dict(own.state_dict())
+
     def save(self, path: Path) -> None:
         checkpoint.write(path, self.contents())
 

@@ -130,6 +130,18 @@ def test_a_network_takes_what_its_parts_have_learnt(tmp_path: Path) -> None:
         take_part(FRRNet(8, 2, 4), detail_fit.COURSE, tmp_path / "detail.pt")
 
 
+def test_a_part_begins_from_a_networks_own() -> None:
+    network, training = FRRNet(16, 2, 4), PartTraining(detail_fit.COURSE)
+    assert network.detail is not None
+    torch.nn.init.normal_(network.detail.get_parameter("profile.2.weight"))
+    training.begin(network)
+    for mine in (training.network, training.average):
+        assert torch.equal(mine.get_parameter("profile.2.weight"), network.detail.get_parameter("profile.2.weight"))
+    for other in (FRRNet(4, 1, 1), FRRNet(8, 2, 4)):
+        with pytest.raises(ValueError, match="no detail part, or one of another width"):
+            training.begin(other)
+
+
 def test_the_filters_are_not_learnt() -> None:
     detail = Detail(4, 8)
     learnt = {name.split(".")[0] for name, parameter in detail.named_parameters() if parameter.requires_grad}

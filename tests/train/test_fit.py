@@ -21,12 +21,27 @@ from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from tests.train.test_data import write_shards
-from train import arguments, checkpoint, data, feed, fit, journal, losses, metrics, operators, progress, validation
+from train import (
+    arguments,
+    checkpoint,
+    data,
+    feed,
+    fit,
+    journal,
+    launch,
+    light_fit,
+    losses,
+    metrics,
+    operators,
+    part,
+    progress,
+    validation,
+)
 from train.__main__ import app
 from train.data import Faces
 from train.degrade import Degradation
 from train.distributed import World, pick_device
-from train.launch import Machine
+from train.launch import Machine, Places
 from train.model import FRRNet
 
 
@@ -288,6 +303,22 @@ def test_a_checkpoint_that_cannot_be_written_is_an_error_of_the_system(tmp_path:
     (tmp_path / "c.pt.part").mkdir()
     with pytest.raises(OSError, match=r"c\.pt\.part"):
         checkpoint.save(tmp_path / "c.pt", start())
+
+
+def test_a_training_begins_from_another_with_a_light_of_its_own(tmp_path: Path) -> None:
+    state, light = start(), part.PartTraining(light_fit.COURSE)
+    state.images = 40
+    checkpoint.save(tmp_path / "begin.pt", state)
+    torch.nn.init.normal_(light.average.get_parameter("affine.weight"))
+    light.save(tmp_path / "light.pt")
+    places = Places("", tmp_path, tmp_path / "out", tmp_path, tmp_path / "begin.pt", tmp_path / "light.pt")
+    found = launch.beginning({}, settings(80), places)
+    assert found["images"] == 0
+    for name, before in (("network", state.network), ("average", state.average)):
+        for key, value in before.state_dict().items():
+            wanted = light.average.get_parameter("affine.weight") if key == "light.affine.weight" else value
+            if not key.startswith("light.") or key == "light.affine.weight":
+                assert torch.equal(found[name][key], wanted), key
 
 
 def test_a_network_without_its_training_is_not_trained_on(tmp_path: Path) -> None:
