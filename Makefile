@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-train test-browser test-vm check figures clean
+.PHONY: run test test-train test-browser test-vm check clean
 
 run: $(VENV)/run.stamp
 	@mkdir -p out

@@ -23,8 +23,6 @@ from frrcam.sinks.base import Payload, SinkInfo
 from frrcam.sinks.files import check_target, written_whole
 from frrcam.sources.base import Closing, Source
 
-LEAST_SECONDS = 1.0
-
 
 class MemorySink(Closing):
     """Converts as a virtual camera does, and copies the picture once, as a driver does: the work without the device."""
@@ -65,10 +63,11 @@ class BenchReport:
     """Mean number of faces followed."""
     cpu_cores: float
     peak_mb: float
-    first_frame_s: float
-    """From the start of the process to the first enhanced picture."""
+    first_frame_s: float | None
+    """From the start of the process to the first enhanced picture; None if there was none."""
     provider: str
     model: str
+    """What ran on the last picture, and on what; "" if no network did."""
     source: str
     size: str
     period_ms: float
@@ -108,7 +107,7 @@ def run_bench(
         settings=LiveSettings(LiveValue(strength=restore.strength, mirror=camera.mirror, max_faces=restore.max_faces)),
         keep=None,
     )
-    daemon.run(seconds=max(seconds, LEAST_SECONDS), wait_for_engine=True)
+    daemon.run(seconds=seconds, wait_for_engine=True)
     ended, busy = time.monotonic(), time.process_time() - (daemon.cpu_at_capture or 0.0)
     records = daemon.metrics.window()
     if not records:
@@ -131,7 +130,7 @@ def run_bench(
         faces=round(float(np.mean([record.faces for record in records])), 2),
         cpu_cores=round(busy / wall, 2),
         peak_mb=_peak_mb(),
-        first_frame_s=round(first - psutil.Process().create_time(), 2) if first else 0.0,
+        first_frame_s=round(first - psutil.Process().create_time(), 2) if first else None,
         provider=status.provider,
         model=status.model,
         source=info.name,
@@ -162,6 +161,7 @@ def as_tables(report: BenchReport) -> list[Table]:
     summary.add_column(style="bold")
     summary.add_column()
     rungs = ", ".join(f"{rung} {share:.0%}" for rung, share in report.rungs.items())
+    first = report.first_frame_s
     for name, value in (
         ("frame work", f"p99 {report.frame_ms['p99']:.1f} ms, max {report.frame_ms['max']:.1f} ms"),
         (
@@ -175,11 +175,15 @@ def as_tables(report: BenchReport) -> list[Table]:
         ("faces", f"{report.faces:g} on average, {report.fresh_share:.1%} of frames with a fresh network result"),
         ("rungs", rungs),
         ("machine", f"{report.cpu_cores:.2f} cores busy, {report.peak_mb:.0f} MB at the peak"),
-        ("start", f"{report.first_frame_s:.2f} s to the first enhanced picture"),
-        ("network", f"{report.model} on {report.provider}"),
+        ("start", "no picture was enhanced" if first is None else f"{first:.2f} s to the first enhanced picture"),
+        ("network", _network(report)),
     ):
         summary.add_row(name, value)
     return [stages, summary]
+
+
+def _network(report: BenchReport) -> str:
+    return f"{report.model} on {report.provider}" if report.model else "none on the last picture"
 
 
 def check_plot(path: Path) -> None:
@@ -212,7 +216,7 @@ def plot(report: BenchReport, daemon: Daemon, path: Path) -> None:
     right.barh(names, [report.stages_ms[name]["p95"] for name in names], color="#bcd4e6", label="p95")
     right.barh(names, [report.stages_ms[name]["p50"] for name in names], color="#3a7ca5", label="p50")
     right.invert_yaxis()
-    right.set(xlabel="ms", title=f"{report.model} on {report.provider}")
+    right.set(xlabel="ms", title=_network(report))
     right.legend(frameon=False)
     try:
         with written_whole(path) as part:

@@ -5,11 +5,16 @@ Standard library only, read through the same `System` as v4l2.py.
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from frrcam.v4l2 import LINUX, System
+
+SOUND_SINCE: Final = (0, 13)
+"""The first v4l2loopback that loses no ability, and tells who watches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +28,6 @@ class Node:
     """What the driver calls it; several nodes of one device may share it."""
     index: int
     """Which of its device's nodes it is; 0 is the one with the pictures."""
-    virtual: bool
-    """True if no hardware is behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +43,11 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Loopback:
-    """What v4l2loopback tells of one device; "" and None where this version does not."""
+    """What v4l2loopback tells of one device; "" where this version does not."""
 
     state: str
     """"capture" while a producer holds it, else "output"."""
     format: str
-    max_openers: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,11 @@ class Module:
     version: str
     """"" where the module does not say."""
     parameters: dict[str, str]
+
+    @property
+    def release(self) -> tuple[int, ...]:
+        """(0, 13) of "0.13.2"; () where it does not say, which is less than any."""
+        return tuple(int(digits) for digits in re.findall(r"\d+", self.version)[:2])
 
 
 def nodes(system: System = LINUX) -> tuple[Node, ...]:
@@ -71,7 +78,6 @@ def nodes(system: System = LINUX) -> tuple[Node, ...]:
                     path=f"/dev/{entry.name}",
                     name=system.read(f"{home}/name") or entry.name,
                     index=_integer(system.read(f"{home}/index")) or 0,
-                    virtual="/devices/virtual/" in os.path.realpath(entry) + "/",
                 )
             )
     return tuple(sorted(found, key=lambda node: node.number))
@@ -101,10 +107,10 @@ def holders(node: str, system: System = LINUX) -> tuple[Holder, ...]:
 def loopback(number: int, system: System = LINUX) -> Loopback | None:
     """The attributes v4l2loopback gives its device videoN; None if it is somebody else's device or there is none."""
     home = f"/sys/devices/virtual/video4linux/video{number}"
-    openers = system.read(f"{home}/max_openers")
-    if openers is None and system.read(f"{home}/format") is None:
+    carried = system.read(f"{home}/format")
+    if carried is None and system.read(f"{home}/max_openers") is None:
         return None
-    return Loopback(system.read(f"{home}/state") or "", system.read(f"{home}/format") or "", _integer(openers))
+    return Loopback(system.read(f"{home}/state") or "", carried or "")
 
 
 def module(name: str = "v4l2loopback", system: System = LINUX) -> Module | None:

@@ -174,11 +174,11 @@ def query_capability(system: System, fd: int) -> CapabilityInfo:
     )
 
 
-def enum_formats(system: System, fd: int, kind: BufferType = BufferType.VIDEO_CAPTURE) -> Iterator[PixelFormatInfo]:
-    """VIDIOC_ENUM_FMT, to the end."""
+def enum_formats(system: System, fd: int) -> Iterator[PixelFormatInfo]:
+    """VIDIOC_ENUM_FMT of what can be captured, to the end."""
     for index in range(256):
         argument = bytearray(64)
-        struct.pack_into("II", argument, 0, index, kind)
+        struct.pack_into("II", argument, 0, index, BufferType.VIDEO_CAPTURE)
         if not _asked(system, fd, VIDIOC_ENUM_FMT, argument):
             return
         description, fourcc = struct.unpack_from("32s4s", argument, 12)
@@ -215,10 +215,10 @@ def enum_frame_intervals(system: System, fd: int, fourcc: str, width: int, heigh
             return
 
 
-def request_buffers(system: System, fd: int, count: int, kind: BufferType = BufferType.VIDEO_CAPTURE) -> int:
-    """VIDIOC_REQBUFS for memory-mapped buffers: how many were granted. Raises OSError (EBUSY: somebody streams)."""
+def request_buffers(system: System, fd: int, count: int) -> int:
+    """VIDIOC_REQBUFS for mapped buffers of a capture: how many there are. Raises OSError (EBUSY: somebody streams)."""
     argument = bytearray(20)
-    struct.pack_into("III", argument, 0, count, kind, 1)
+    struct.pack_into("III", argument, 0, count, BufferType.VIDEO_CAPTURE, 1)
     system.ioctl(fd, VIDIOC_REQBUFS, argument)
     return int(struct.unpack_from("I", argument)[0])
 

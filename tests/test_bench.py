@@ -1,10 +1,13 @@
 """`bench` measures what `start` would do with the same settings."""
 
+import io
+import re
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from frrcam.bench import BenchReport, MemorySink, check_plot, plot, run_bench
+from frrcam.bench import BenchReport, MemorySink, as_tables, check_plot, plot, run_bench
 from frrcam.config import load_settings
 from frrcam.errors import ProviderError, SinkUnusable
 from frrcam.frame import Frame
@@ -21,12 +24,12 @@ from tests.runtime.fakes import FakeDetector, FakeTracker, picture, track
 FACES = [track(number, x=70.0 * number, y=80, side=60) for number in range(4)]
 
 
-def bench(frames: int = 20, **flags: dict[str, object]) -> tuple[BenchReport, Daemon]:
+def bench(frames: int = 20, cost: float = 0.0001, **flags: dict[str, object]) -> tuple[BenchReport, Daemon]:
     settings = load_settings(flags)
 
     def load(period: float) -> Engine:
         pipeline = Pipeline(FakeDetector(), {"fake": FakeRestorer()}, FakeTracker(FACES))
-        budget = Budget(ladder(["fake"]), period, {"fake": 0.0001}, settings.restore.max_faces)
+        budget = Budget(ladder(["fake"]), period, {"fake": cost}, settings.restore.max_faces)
         return Engine(pipeline, budget, lambda name: (name, "cpu"))
 
     return run_bench(lambda: FakeSource([picture(320, 240)] * frames, fps=100.0), load, 1.0, settings)
@@ -56,7 +59,17 @@ def test_what_is_measured_is_of_this_run() -> None:
     assert report.frames == len(totals)
     assert 0 < report.cpu_cores < 64
     assert 30 < report.peak_mb < 100_000
+    assert report.first_frame_s is not None
     assert report.first_frame_s > 0
+
+
+def test_where_nothing_could_be_enhanced_that_is_said() -> None:
+    report, _ = bench(60, cost=10.0)
+    shown = io.StringIO()
+    Console(file=shown, width=120).print(*as_tables(report))
+    assert (report.first_frame_s, report.model) == (None, "")
+    assert re.search(r"start +no picture was enhanced", shown.getvalue())
+    assert re.search(r"network +none on the last picture", shown.getvalue())
 
 
 def test_without_its_networks_nothing_is_measured() -> None:

@@ -13,6 +13,11 @@ import pytest
 from typer.testing import CliRunner
 
 from frrcam.cli import app
+from frrcam.control.discovery import control_path
+from frrcam.control.server import ControlServer
+from frrcam.control.settings import LiveSettings
+from frrcam.control.status import Status
+from frrcam.sinks.preview import PreviewSink
 from frrcam.sources.video import VideoSource
 
 COMMANDS = ["start", "bench", "enhance", "devices", "doctor", "models", "status"]
@@ -44,6 +49,15 @@ def test_the_version_is_told() -> None:
     result = CliRunner().invoke(app, ["--version"])
     assert result.exit_code == 0
     assert re.fullmatch(r"frrcam \S.*\n", result.stdout)
+
+
+def test_status_tells_where_the_page_is() -> None:
+    """Nothing else does of a service, whose journal is not to hold the secret."""
+    path = control_path()
+    with ControlServer(PreviewSink(), lambda: Status(state="idle"), LiveSettings(), announce_at=path) as server:
+        told = CliRunner().invoke(app, ["status"])
+    assert told.exit_code == 0
+    assert server.url in told.stdout
 
 
 def typed(line: str, **env: str) -> subprocess.CompletedProcess[str]:

@@ -167,6 +167,10 @@ def old_module(ward: Ward) -> None:
     ward.hardware.load_module("0.12.7")
 
 
+def older_module(ward: Ward) -> None:
+    ward.hardware.load_module("0.11.0")
+
+
 def untold_version(ward: Ward) -> None:
     ward.hardware.load_module("")
 
@@ -310,6 +314,7 @@ def elsewhere(ward: Ward) -> None:
         (not_installed_nowhere_known, "v4l2loopback", "bad", "not installed", f"for this kernel, then: {SETUP}"),
         (not_loaded, "v4l2loopback", "bad", "installed and not loaded", SETUP),
         (old_module, "v4l2loopback", "warn", "0.12.7 is loaded", "install 0.13"),
+        (older_module, "v4l2loopback", "warn", "0.11.0 is loaded", "install 0.13"),
         (untold_version, "v4l2loopback", "warn", "of 0.12 or earlier is loaded", "install 0.13"),
         (own_label, "My Cam", "bad", "there is FRR Camera", f"{SETUP} --label 'My Cam'"),
         (refused_by_secure_boot, "Secure Boot", "warn", "Key was rejected", "mokutil --import /var/lib/dkms/mok.pub"),
@@ -336,9 +341,9 @@ def elsewhere(ward: Ward) -> None:
         (arm, "processor", "ok", "asimddp", ""),
         (no_openvino_device, "provider openvino", "warn", "lists no CPU", ""),
         (no_cuda, "provider cuda", "info", "not installed", ""),
-        (cut_model, "model detector", "bad", "is cut off", "pip install --force-reinstall frrcam"),
+        (cut_model, "model detector", "bad", "is cut off", "git restore weights"),
         (no_models, "models", "bad", "no model manifest", ""),
-        (no_default, "models", "bad", "no default detector", "pip install"),
+        (no_default, "models", "bad", "no default detector", "git restore weights"),
         (old_python, "Python", "bad", "3.10.4 is too old", "3.11"),
         (missing_package, "av", "bad", "not installed", "pip install av"),
         (two_wheels, "onnxruntime", "warn", "overwrite each other", "pip uninstall onnxruntime onnxruntime-gpu"),

@@ -1,4 +1,4 @@
-"""The commands that measure networks and draw them: evaluate, export, tones, times, plane and sheet."""
+"""The commands that measure networks and draw them: evaluate, classifier, export, tones, times, plane and sheet."""
 
 import json
 from collections.abc import Iterable, Sequence

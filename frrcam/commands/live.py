@@ -73,18 +73,19 @@ def start(
 
 
 def status(as_json: Json = False) -> None:
-    """Ask the running daemon how it is: state, rung and why, milliseconds per frame, what it has said.
+    """Ask the running daemon how it is: state, rung and why, milliseconds per frame, its page, what it has said.
 
     Of several, the one that was started first.
     """
-    from frrcam.control.discovery import ask_status
+    from frrcam.control.discovery import ask_status, find_daemon
     from frrcam.control.status_line import summary
 
     try:
-        answer = ask_status()
+        answer, page = ask_status(), find_daemon().url
     except FrrcamError as error:
         fail(error)
     if as_json:
         print_json(answer.model_dump(mode="json"))
     else:
-        show(summary(answer), *(f"  {notice.text}" for notice in answer.notices))
+        show(summary(answer), f"live picture, before and after: {page}")
+        show(*(f"  {notice.text}" for notice in answer.notices))

@@ -89,7 +89,7 @@ def enhance(
 ) -> None:
     """Enhance pictures and clips offline, every face of every frame with the best network.
 
-    A clip keeps its frame count, size, rate, rotation and sound.
+    A clip keeps its frame count, size, rate and sound; a turned one comes out upright.
 
         frrcam enhance me.jpg better.jpg
         frrcam enhance call.mp4 better.mp4 --compare

@@ -17,7 +17,10 @@ Output = Annotated[
     str | None,
     typer.Option("--output", "-o", help="/dev/videoN, *pipewire*, FILE.mp4 or *preview*; default: the FRR Camera."),
 ]
-Size = Annotated[str | None, typer.Option("--size", help="WIDTHxHEIGHT, e.g. 1280x720; default: the nearest it has.")]
+Size = Annotated[
+    str | None,
+    typer.Option("--size", help="WIDTHxHEIGHT; default: 1280x720 or the nearest a camera has; a file has its own."),
+]
 Fps = Annotated[
     float | None,
     typer.Option(

@@ -22,6 +22,8 @@ RIVALS: Final = {
     "OpenCV": ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless"),
 }
 """Wheels that overwrite each other's files: of each row, one may be installed, and any does."""
+RENEW: Final = "git restore weights, in the clone that it runs from; else reinstall it"
+"""For networks that are damaged: no package index has frrcam."""
 
 
 def cameras(probes: Probes) -> Iterator[Finding]:
@@ -102,15 +104,14 @@ def models(probes: Probes) -> Iterator[Finding]:
         try:
             probes.verify(entry)
         except FrrcamError as error:
-            yield Finding(f"model {entry.name}", "bad", str(error), "pip install --force-reinstall frrcam")
+            yield Finding(f"model {entry.name}", "bad", str(error), RENEW)
         else:
             good.append(entry.name)
     if good:
         yield Finding("models", "ok", f"{len(good)} match the manifest's SHA-256: {', '.join(good)}")
     for kind in ("restorer", "detector"):
         if kind not in manifest.default:
-            detail = f"the manifest names no default {kind}"
-            yield Finding("models", "bad", detail, "pip install --force-reinstall frrcam")
+            yield Finding("models", "bad", f"the manifest names no default {kind}", RENEW)
 
 
 def packages(probes: Probes) -> Iterator[Finding]:

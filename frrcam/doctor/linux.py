@@ -33,7 +33,7 @@ def kernel(probes: Probes) -> Iterator[Finding]:
     module = sysfs.module(system=system)
     if module is None:
         yield _missing_module(system)
-    elif not module.version or module.version.startswith("0.12"):  # 0.12.7 does not tell its own
+    elif module.release < sysfs.SOUND_SINCE:  # 0.12.7 does not tell its own
         version = module.version or "of 0.12 or earlier"
         detail = f"{version} is loaded; it can lose its virtual cameras and does not tell who watches"
         yield Finding("v4l2loopback", "warn", detail, "install 0.13 or later")

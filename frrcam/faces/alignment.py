@@ -1,6 +1,6 @@
 """Face alignment: five points to a square crop, and back.
 
-The template is the mean of the five points of the 4,099 FFHQ-like crops that FRR-Net is trained on,
+The template is the mean of the five points of 4,099 FFHQ-like crops, such as FRR-Net is trained on,
 so that training and the live path look at a face through the same window.
 """
 

@@ -164,8 +164,8 @@ def _lucas_kanade(before: Grey, after: Grey, start: Positions, guess: Positions)
     points, status, _ = cv2.calcOpticalFlowPyrLK(
         before,
         after,
-        _pairs(start),
-        _pairs(guess),
+        pairs(start),
+        pairs(guess),
         winSize=_WINDOW,
         maxLevel=_LEVELS,
         criteria=(cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 12, 0.01),
@@ -175,7 +175,8 @@ def _lucas_kanade(before: Grey, after: Grey, start: Positions, guess: Positions)
     return np.ascontiguousarray(points, np.float32).view(np.complex64).ravel().astype(np.complex128), status.ravel() > 0
 
 
-def _pairs(positions: Positions) -> NDArray[np.float32]:
+def pairs(positions: Positions) -> NDArray[np.float32]:
+    """Complex positions as rows of x and y."""
     return positions.astype(np.complex64).view(np.float32).reshape(-1, 2)
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frrcam.faces.alignment import similarity
-from frrcam.faces.flow import Motion, Patch, Positions, motion
+from frrcam.faces.flow import Motion, Patch, Positions, motion, pairs
 from frrcam.faces.smoothing import OneEuro, PointFilter
 from frrcam.faces.types import Detection, Points, Track
 from frrcam.frame import Image
@@ -70,7 +70,7 @@ class FollowedFace:
         """The face as others see it."""
         corners = self.box.tolist()
         box = (corners[0].real, corners[0].imag, corners[1].real, corners[1].imag)
-        return Track(self.id, box, _pairs(self._steady), self.confidence, self.detected)
+        return Track(self.id, box, pairs(self._steady), self.confidence, self.detected)
 
     def advance(self, image: Image, dt: float) -> None:
         """Goes where flow says, or where the last velocity would have led, from the last picture to this one."""
@@ -187,7 +187,7 @@ class FollowedFace:
         if self._patch is None:
             return None
         try:
-            affine = similarity(_pairs(self._patch.inside(self.points)), _PORTRAIT)
+            affine = similarity(pairs(self._patch.inside(self.points)), _PORTRAIT)
         except ValueError:
             return None
         seen = cv2.warpAffine(self._patch.grey, affine, (_PORTRAIT, _PORTRAIT), borderMode=cv2.BORDER_REPLICATE)
@@ -206,7 +206,3 @@ def _corners(detection: Detection) -> Positions:
 
 def _complex(points: Points) -> Positions:
     return np.ascontiguousarray(points, np.float32).view(np.complex64).ravel().astype(np.complex128)
-
-
-def _pairs(positions: Positions) -> Points:
-    return positions.astype(np.complex64).view(np.float32).reshape(-1, 2)

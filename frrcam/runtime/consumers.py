@@ -190,13 +190,10 @@ class FakeConsumers(Closing):
 class OnDemand:
     """Whether the camera is to run: at once when somebody watches, and for a grace time after the last one."""
 
-    def __init__(
-        self, clock: Callable[[], float] = time.monotonic, *, grace_s: float = GRACE_S, settle_s: float = 0.0
-    ) -> None:
-        """`settle_s`: seconds for which somebody must have watched before it counts."""
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, grace_s: float = GRACE_S) -> None:
         self.on = False
         """What update() said last."""
-        self._clock, self._grace_s, self._settle_s = clock, grace_s, settle_s
+        self._clock, self._grace_s = clock, grace_s
         self._watching = False
         self._since = clock()
 
@@ -205,7 +202,7 @@ class OnDemand:
         now = self._clock()
         if watching != self._watching:
             self._watching, self._since = watching, now
-        if watching != self.on and now - self._since >= (self._settle_s if watching else self._grace_s):
+        if watching or now - self._since >= self._grace_s:
             self.on = watching
         return self.on
 

@@ -5,14 +5,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
 from frrcam.compose.blend import blend, effect
 from frrcam.compose.harmonize import harmonize
 from frrcam.compose.temporal import FaceMemory
 from frrcam.errors import ModelError
-from frrcam.faces.alignment import crop, similarity
+from frrcam.faces.alignment import Affine, crop, similarity
 from frrcam.faces.tracker import Tracker
 from frrcam.faces.types import Detector, Track
 from frrcam.frame import Frame, Image
@@ -20,8 +17,6 @@ from frrcam.restore.contract import to_image
 from frrcam.restore.types import Restored, Restorer
 from frrcam.runtime.budget import GAP_S
 from frrcam.runtime.ladder import Plan
-
-Affine = NDArray[np.float32]
 
 APPEAR_S = 0.2
 """Seconds in which the effect on a face comes up or goes: a face that is served no longer fades, it does not pop."""
@@ -92,18 +87,16 @@ class Pipeline:
         tracker: Tracker | None = None,
         *,
         min_size: int = 40,
-        appear_s: float = APPEAR_S,
         gap_s: float = GAP_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`restorers` by name, as the budget's rungs name them; faces under `min_size` pixels are left alone.
 
-        `appear_s`: seconds for the effect on a new face to come up; 0 for a single picture.
         `gap_s`: seconds between frames after which nothing that was remembered of the faces holds.
         """
         self._detector, self._restorers, self._clock = detector, dict(restorers), clock
         self._tracker = tracker or Tracker()
-        self._min_size, self._appear_s, self._gap_s = min_size, appear_s, gap_s
+        self._min_size, self._gap_s = min_size, gap_s
         self._faces: dict[int, _Face] = {}
         self._last: float | None = None
         self._eligible = 0
@@ -164,7 +157,7 @@ class Pipeline:
 
     def _align(self, image: Image, tracks: list[Track], served: set[int], size: int, elapsed: float) -> list[_Aligned]:
         """Cuts out the faces that are served, and those whose effect has not yet faded."""
-        step = elapsed / self._appear_s if self._appear_s else 1.0
+        step = elapsed / APPEAR_S
         aligned = []
         for track in tracks:
             face, is_served = self._faces[track.id], track.id in served

@@ -249,11 +249,8 @@ def _usable(camera: VirtualCamera) -> bool:
 
 
 def _dynamic(system: System) -> bool:
-    return _version(system) >= DYNAMIC_SINCE and system.path(CONTROL).exists()
-
-
-def _version(system: System) -> tuple[int, ...]:
-    return tuple(int(digits) for digits in re.findall(r"\d+", _version_text(system))[:2])
+    loaded = sysfs.module(system=system)
+    return loaded is not None and loaded.release >= DYNAMIC_SINCE and system.path(CONTROL).exists()
 
 
 def _version_text(system: System) -> str:

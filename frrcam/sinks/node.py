@@ -2,19 +2,16 @@
 
 import contextlib
 import os
-import re
 import time
 from collections.abc import Callable
 from typing import Final
 
-from frrcam.sysfs import holders, module
+from frrcam.sysfs import SOUND_SINCE, holders, module
 from frrcam.v4l2 import LINUX, BufferType, Capability, System, query_capability, stream_on
 
 SILENT_S: Final = 3.0
 """Seconds without a picture after which nobody publishes: frrcam itself sends one every two while nobody watches."""
 LOOK_S: Final = 0.1
-SOUND_SINCE: Final = (0, 13)
-"""The first v4l2loopback that loses no ability."""
 
 
 class VideoNode:
@@ -79,9 +76,7 @@ class VideoNode:
 
     def _old(self) -> bool:
         loaded = module(system=self._system)
-        numbers = re.match(r"(\d+)\.(\d+)", loaded.version) if loaded else None
-        # 0.12.7 tells no version at all
-        return loaded is not None and (numbers is None or (int(numbers[1]), int(numbers[2])) < SOUND_SINCE)
+        return loaded is not None and loaded.release < SOUND_SINCE  # 0.12.7 tells no version at all
 
     def _silent(self) -> bool:
         """True if no picture comes. One that lies there already may be of a program that has ended."""

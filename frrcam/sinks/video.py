@@ -1,4 +1,4 @@
-"""Writes what is published to a video file, with the sound, timing and rotation of the clip it came from."""
+"""Writes what is published to a video file, with the sound and timing of the clip it came from."""
 
 import contextlib
 import os
@@ -66,15 +66,12 @@ class VideoSink(Closing):
         audio_from: Path | None = None,
         audio_start: Fraction | None = None,
         look: Look | None = None,
-        rotation: int = 0,
         crf: int = 18,
         preset: str = "veryfast",
         opener: Opener = _open_output,
         x264: bool = "libx264" in av.codecs_available,
     ) -> None:
         """`audio_start`: seconds on the clock of `audio_from` where the first picture is; None: where its video begins.
-
-        `rotation`: degrees counter-clockwise that players turn the picture by (as PyAV's `VideoFrame.rotation`).
 
         `crf` (0–51, lower is better) and `preset` are x264's.
         """
@@ -94,7 +91,7 @@ class VideoSink(Closing):
         with self._cleanly():
             self._container = opener(str(self._part), muxer)
             self._held.callback(_close_anyway, self._container)
-            self._video = self._add_video(muxer, rotation, look or Look(), options, x264)
+            self._video = self._add_video(muxer, look or Look(), options, x264)
             self._audio = self._add_audio(muxer, audio_from, audio_start) if audio_from else iter(())
             self._waiting = next(self._audio, None)
             try:
@@ -149,7 +146,7 @@ class VideoSink(Closing):
         else:
             self.abort()
 
-    def _add_video(self, muxer: str, rotation: int, look: Look, options: dict[str, str], x264: bool) -> VideoStream:
+    def _add_video(self, muxer: str, look: Look, options: dict[str, str], x264: bool) -> VideoStream:
         odd = self._width % 2 or self._height % 2
         # Matroska counts milliseconds; MPEG-4 Part 2 allows 16 bits of ticks a second. A multiple of the rate is exact.
         numerator = self._rate.numerator
@@ -165,8 +162,6 @@ class VideoSink(Closing):
         context.color_range, context.colorspace = ColorRange.MPEG, _BT601
         context.color_primaries, context.color_trc = look.primaries, look.transfer
         context.sample_aspect_ratio = look.pixel_aspect
-        if rotation % 360:
-            stream.set_display_rotation(rotation)
         return stream
 
     def _add_audio(self, muxer: str, source: Path, start: Fraction | None) -> Iterator["Packet[Stream]"]:

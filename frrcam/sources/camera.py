@@ -21,7 +21,7 @@ from frrcam.devices import Camera, Format, find_camera
 from frrcam.errors import SourceBusy, SourceError, SourceLost, SourceNotFound, SourceUnusable, UsageError
 from frrcam.frame import Frame, Image
 from frrcam.sources.base import Closing, SourceInfo
-from frrcam.sources.files import SIDES, quiet_opencv
+from frrcam.sources.files import SIDES, check_rate, quiet_opencv
 from frrcam.v4l2 import LINUX, System
 
 DEFAULT_SIZE: Final = (1280, 720)
@@ -201,8 +201,8 @@ def choose_mode(formats: Sequence[Format], size: tuple[int, int] | None, fps: fl
 def _check(size: tuple[int, int] | None, fps: float | None) -> None:
     if size is not None and not (size[0] in SIDES and size[1] in SIDES):
         raise UsageError(f"{size[0]}x{size[1]} cannot be meant; each side must be {SIDES[0]} to {SIDES[-1]} pixels")
-    if fps is not None and not 1 <= fps <= 240:
-        raise UsageError(f"{fps:g} pictures a second cannot be meant; choose 1 to 240")
+    if fps is not None:
+        check_rate(fps)
 
 
 def _camera(device: str | None, system: System, size: tuple[int, int] | None) -> Camera:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from frrcam.errors import SourceLost, SourceNotFound, UsageError
 from frrcam.frame import Frame, Image
 from frrcam.sources.base import Closing, SourceInfo
+from frrcam.sources.files import check_rate
 
 FACE_CENTRE: Final = (225.0, 135.0)
 """Of the portrait's face, in the portrait's own pixels (512×512)."""
@@ -48,8 +49,7 @@ class DemoSource(Closing):
         width, height = size
         if not (160 <= width <= 3840 and 120 <= height <= 2160):
             raise UsageError(f"the demo cannot be {width}x{height}; choose 160x120 to 3840x2160")
-        if not 1 <= fps <= 240:
-            raise UsageError(f"{fps:g} pictures a second cannot be meant; choose 1 to 240")
+        check_rate(fps)
         self.info = SourceInfo("demo", width, height, fps, live=False)
         rng = np.random.default_rng(seed)
         window = min(height, width * 9 / 16)

@@ -7,10 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from frrcam.errors import SourceForbidden, SourceLost, SourceNotFound, SourceUnusable, UsageError
+from frrcam.errors import SourceForbidden, SourceLost, SourceNotFound, SourceUnusable
 from frrcam.frame import Frame, Image
 from frrcam.sources.base import Closing, SourceInfo
-from frrcam.sources.files import check_file, check_size, quiet_opencv
+from frrcam.sources.files import check_file, check_rate, check_size, quiet_opencv
 
 SUFFIXES = frozenset({".bmp", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 """What is taken for a picture by its name alone, whatever is inside."""
@@ -63,8 +63,7 @@ class PictureSource(Closing):
     """
 
     def __init__(self, path: str | Path, fps: float = 30.0) -> None:
-        if not 1 <= fps <= 240:
-            raise UsageError(f"{fps:g} pictures a second cannot be meant; choose 1 to 240")
+        check_rate(fps)
         self._image: Image | None = read_picture(path)
         height, width = self._image.shape[:2]
         self.info = SourceInfo(Path(path).name, width, height, fps, live=False)

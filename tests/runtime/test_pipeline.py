@@ -169,12 +169,6 @@ def test_a_face_that_is_served_again_shows_nothing_of_the_last_time():
     assert changed(rig.image, rig.settle().image) > 10
 
 
-def test_a_single_picture_has_no_time_to_come_up():
-    rig = Rig(track(x=100, y=80, side=80), appear_s=0.0)
-    rig.step()
-    assert changed(rig.image, rig.settle(5, after=0.1).image) > 10
-
-
 def test_confidence_scales_the_effect():
     doubtful = Rig(track(x=100, y=80, side=80, confidence=0.3))
     sure = Rig(track(x=100, y=80, side=80))

@@ -22,7 +22,6 @@ class Clip:
     images: list[Image]
     times: list[float]
     rate: Fraction | None
-    rotation: int
     pixel_format: str | None
     colour: tuple[int, int]
     """(colorspace, color_range) as FFmpeg numbers them."""
@@ -49,7 +48,6 @@ def read_clip(path: Path) -> Clip:
         [np.asarray(frame.to_ndarray(format="bgr24"), np.uint8) for frame in frames],
         [frame.time for frame in frames],
         rate,
-        frames[0].rotation,
         pixel_format,
         (int(frames[0].colorspace), int(frames[0].color_range)),
         duration,
