@@ -15,6 +15,7 @@ from frrcam.control.settings import LiveSettings, LiveValue
 from frrcam.control.status_line import StatusLine
 from frrcam.endpoints import SinkOpener, SourceOpener, choose_sink, choose_source
 from frrcam.errors import SinkUnusable, UsageError
+from frrcam.runtime.aside import HangableExecutor
 from frrcam.runtime.consumers import open_consumers
 from frrcam.runtime.daemon import Daemon, EngineLoader
 from frrcam.runtime.engine import check_models, load_engine, loaded
@@ -30,6 +31,8 @@ from frrcam.sinks.preview import PreviewSink
 from frrcam.sources import open_source
 
 DEFAULT_FPS = 30.0
+TELL_S = 0.5
+"""Seconds that the end waits for the last notices to be shown."""
 PATIENT_S = 10.0
 """Seconds that a run of so many pictures waits for each, on a slow machine too: they are all to be enhanced."""
 
@@ -69,8 +72,10 @@ def start(settings: Settings, options: StartOptions, say: Say, openers: Openers 
     bounded = options.frames is not None  # a demonstration or a test: every picture of it is to be an enhanced one
     line = StatusLine(lambda: daemon.status(), options.as_json, say)
     say = line.say
-    notices = Notices(time.time, say)
+    telling = HangableExecutor("frrcam-tell")  # a terminal that is held must hold no picture
+    notices = Notices(time.time, say, executor=telling)
     with ExitStack() as stack:
+        stack.callback(telling.end, TELL_S)
         source, reopen_source = choose_source(settings, say, openers.source, stand_in=not options.service)
         stack.callback(source.close)
         size = settings.camera.size or (source.info.width, source.info.height)

@@ -38,6 +38,8 @@ from tests.disk import full_disk
 from tests.outside import GREY, World
 from tests.test_enhance import write_clip
 
+LONG = 20.0
+
 
 @pytest.mark.parametrize(("name", "error"), [("a.txt", SinkUnusable), ("nowhere/a.png", SinkNotFound)])
 def test_a_snapshot_that_cannot_be_written_is_known_at_the_start(
@@ -82,6 +84,22 @@ def test_a_rate_that_a_clip_does_not_have_is_said_and_its_own_counts(asked: int)
     start(settings, StartOptions(1), said.append, world.openers)
     assert f"fake gives 200 pictures a second, not the {asked} asked for" in said
     assert world.rates == [200.0]
+
+
+def test_a_terminal_that_is_held_holds_no_picture() -> None:
+    held, go_on, over = list[str](), threading.Event(), threading.Event()
+
+    def say(text: str) -> None:
+        if "plain camera picture" in text:
+            held.append(text)
+            go_on.wait(LONG)
+            over.set()
+
+    assert start(load_settings(), StartOptions(3), say, World().openers) == 3
+    assert held
+    assert not over.is_set()
+    go_on.set()
+    assert over.wait(LONG)
 
 
 def test_pictures_are_published_in_the_size_asked_for() -> None:

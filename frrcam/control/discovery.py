@@ -23,7 +23,7 @@ class Daemon(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    url: str = Field(pattern=r"^http://127\.0\.0\.1:\d+/")
+    url: str = Field(pattern=r"^http://127\.0\.0\.1:[0-9]{1,5}/[!-~]*$")
     """The page, with its token: whoever knows it sees the camera."""
     token: str
     pid: int = Field(gt=0, lt=2**31)

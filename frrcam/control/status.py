@@ -1,14 +1,21 @@
 """What the daemon tells of itself: one value, for the page, `--json`, and monitors."""
 
 from importlib import metadata
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class Part(BaseModel):
     """A value that does not change once made."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*")
+    @classmethod
+    def _can_be_sent(cls, value: Any) -> Any:
+        """A file name need not be UTF-8, which all that is sent is."""
+        return value.encode(errors="replace").decode() if isinstance(value, str) else value
 
 
 class NoticeLine(Part):

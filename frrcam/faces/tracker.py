@@ -141,4 +141,5 @@ def _overlap(one: Box, other: Box) -> float:
 def _usable(detection: Detection) -> bool:
     left, top, right, bottom = detection.box
     numbers = (*detection.box, detection.score, *detection.points.ravel().tolist())
-    return bool(np.isfinite(numbers).all()) and right > left and bottom > top and float(np.ptp(detection.points)) > 1.0
+    finite = bool(np.isfinite(numbers).all())
+    return finite and right > left and bottom > top and float(np.ptp(detection.points, axis=0).max()) > 1.0

@@ -144,13 +144,22 @@ def _request(pack: Pack, part: Path, opener: Opener, report: Report) -> None:
         if etag and not etag.startswith("W/"):  # a weak one does not promise the same bytes
             tag.write_text(etag)
         with part.open("ab" if resumed else "wb") as file:
-            while chunk := response.read(CHUNK):
+            while chunk := _received(response):
                 file.write(chunk)
                 report(file.tell(), pack.bytes)
                 if file.tell() > pack.bytes:
                     break
     if _size(part) >= pack.bytes:
         tag.unlink(missing_ok=True)
+
+
+def _received(response: Any) -> bytes:
+    """The next bytes. What breaks the connection becomes URLError: any other OSError is then the disk's."""
+    try:
+        chunk: bytes = response.read(CHUNK)
+    except OSError as error:  # beside ConnectionError also no route, no network, TLS cut off
+        raise urllib.error.URLError(error) from error
+    return chunk
 
 
 def _size(path: Path) -> int:

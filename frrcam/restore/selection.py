@@ -1,10 +1,10 @@
 """Which provider runs a network fastest on this machine: measured once and remembered, wrong results refused."""
 
+import contextlib
 import json
 import logging
 import os
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -126,14 +126,15 @@ class Selection:
 
     def _write(self, key: str, times: dict[str, float | None]) -> None:
         """Adds one measurement; written beside and renamed, so that two daemons never leave half a file."""
+        part = self._path.with_name(f"{self._path.name}.{os.getpid()}.part")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            content = self._read() | {key: times}
-            with tempfile.NamedTemporaryFile("w", dir=self._path.parent, delete=False, encoding="utf-8") as file:
-                json.dump(content, file, indent=1)
-            os.replace(file.name, self._path)
+            part.write_text(json.dumps(self._read() | {key: times}, indent=1), "utf-8")
+            os.replace(part, self._path)
         except OSError as error:
             _log.info("provider measurements are not kept: %s", error)
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
 
 
 def _refuse(name: str, reason: str, notices: Notices) -> None:

@@ -179,7 +179,7 @@ class OnnxRestorer:
         while len(self._ladder) > 1:
             broken = self._ladder.pop(0)
             text = f"provider {broken.provider.name} left for {self.provider} ({self.name}): {one_line(error)}"
-            _log.warning(text)
+            _log.info(text)
             self._notices(text)
             try:
                 self._load()

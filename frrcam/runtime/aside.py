@@ -29,12 +29,13 @@ def any_hangs() -> bool:
 
 
 class HangableExecutor(Executor):
-    """As ThreadPoolExecutor(1), but the end of the interpreter waits for no call. submit() is for one thread."""
+    """As ThreadPoolExecutor(1), but the end of the interpreter waits for no call."""
 
     def __init__(self, name: str) -> None:
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self.thread = MayHang(name, self._run)
         """Runs from the first call on."""
+        self._starting = threading.Lock()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         future: Future[T] = Future()
@@ -46,9 +47,16 @@ class HangableExecutor(Executor):
                 future.set_exception(error)
 
         self._calls.put(call)
-        if self.thread.ident is None:
-            self.thread.start()
+        with self._starting:
+            if self.thread.ident is None:
+                self.thread.start()
         return future
+
+    def end(self, seconds: float) -> None:
+        """No more calls; those that were given are waited for, but no longer than that."""
+        self.shutdown(wait=False)
+        if self.thread.ident is not None:
+            self.thread.join(seconds)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """The thread ends after the calls that it has been given; `cancel_futures` is not heeded. Idempotent."""

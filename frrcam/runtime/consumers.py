@@ -132,7 +132,10 @@ class Openers(Closing):
         if not self._system.path(self._node).exists():
             raise SinkLost(f"{self._node} is gone")
         before = self._clock()
-        now = frozenset(openers(self._node, self._system))
+        try:
+            now = frozenset(openers(self._node, self._system))
+        except OSError:  # to look takes a descriptor, and none may be left: then it is as it was
+            now = self._seen
         after = self._clock()
         self._watching = bool(now & self._seen)
         sure = bool(now) == self._watching

@@ -1,10 +1,14 @@
 """What the user is told while it runs: each trouble once, and once more when it is over."""
 
+import contextlib
 import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
+
+from frrcam.runtime.aside import InlineExecutor
 
 log = logging.getLogger("frrcam")
 
@@ -25,9 +29,15 @@ class Notices:
     """
 
     def __init__(
-        self, wall_clock: Callable[[], float], say: Callable[[str], None] = log.warning, keep: int = 50
+        self,
+        wall_clock: Callable[[], float],
+        say: Callable[[str], None] = log.warning,
+        keep: int = 50,
+        *,
+        executor: Executor | None = None,
     ) -> None:
-        self._wall_clock, self._say = wall_clock, say
+        """`executor` calls `say`, which hangs while a terminal is held: by Ctrl-S, or in Windows by selecting text."""
+        self._wall_clock, self._say, self._executor = wall_clock, say, executor or InlineExecutor()
         self._lock = threading.Lock()
         self._active: dict[str, bool] = {}
         """Whether the cause of each trouble is still to be told."""
@@ -48,6 +58,10 @@ class Notices:
         """Says something that is no lasting trouble."""
         with self._lock:
             self._said.append(Notice(self._wall_clock(), text))
+        with contextlib.suppress(RuntimeError):  # no thread can be started: the line is lost
+            self._executor.submit(self._speak, text)
+
+    def _speak(self, text: str) -> None:
         try:
             self._say(text)
         except Exception:  # a closed terminal must not end the picture

@@ -67,13 +67,14 @@ def test_no_daemon(path: Path) -> None:
 
 
 HUGE_PID = '{"url": "http://127.0.0.1:1/x/", "token": "x", "pid": 99999999999999999999}'
-ELSEWHERE = [f'{{"url": "{url}", "token": "x", "pid": 1}}' for url in ("nonsense", "file:///etc/passwd#")]
+ADDRESSES = ("nonsense", "file:///etc/passwd#", "http://127.0.0.1:99999999999999999999/x/", "http://127.0.0.1:1/é/")
+ELSEWHERE = [f'{{"url": "{url}", "token": "x", "pid": 1}}' for url in ADDRESSES]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"url": "http://127.0.0.1:1/"}', HUGE_PID, *ELSEWHERE])
 def test_a_file_that_makes_no_sense_is_no_daemon(path: Path, text: str) -> None:
     path.parent.mkdir()
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(ControlError, match="no frrcam daemon"):
         find_daemon(path)
 

@@ -47,3 +47,12 @@ def test_prometheus_text_is_well_formed() -> None:
 
 def test_prometheus_text_of_a_daemon_that_has_just_started() -> None:
     assert "frrcam_frames_total 0\n" in prometheus(Status(state="starting"))
+
+
+def test_a_name_that_is_not_utf_8_can_be_sent() -> None:
+    """A clip may be called so, and neither the page nor `frrcam status` got an answer."""
+    name = "clip\udcff.mp4"
+    status = Status(state="running", camera=name, rung=name, notices=[NoticeLine(time=1.5, text=f"{name}: gone")])
+    assert Status.model_validate_json(status.model_dump_json()) == status
+    assert b'rung="clip?.mp4"' in prometheus(status).encode()
+    assert status.notices[0].text == "clip?.mp4: gone"

@@ -334,6 +334,7 @@ def test_nonsense_detections_are_ignored() -> None:
         Detection((float("nan"), 0, 1, 1), 0.9, good.points),
         Detection((10, 10, 5, 5), 0.9, good.points),
         Detection(good.box, 0.9, np.zeros((5, 2), np.float32)),
+        Detection(good.box, 0.9, np.tile(np.float32((320, 180)), (5, 1))),
         Detection(good.box, 0.9, np.full((5, 2), np.inf, np.float32)),
     ]
     assert Tracker().update(WALL, 0.0, bad) == []

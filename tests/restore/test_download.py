@@ -1,18 +1,22 @@
+import contextlib
 import errno
 import hashlib
 import io
+import ssl
 import threading
+import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 from frrcam.errors import DownloadError, ModelCorrupt, ModelNotFound
-from frrcam.restore.download import CHUNK, fetch, find_pack, progress_bar
+from frrcam.restore.download import CHUNK, fetch, find_pack, progress_bar, urlopen
 from frrcam.restore.models import fetched
 from frrcam.restore.packs import NOTICE, PACKS, Pack
 
@@ -149,6 +153,46 @@ def test_goes_on_where_the_connection_broke(server: Server, tmp_path: Path) -> N
     server.breaks = [1000, 5000]
     assert fetch(server.pack, yes, folder=tmp_path).read_bytes() == DETECTOR
     assert server.asked == [None, "bytes=1000-", "bytes=6000-"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.ENETUNREACH, "Network is unreachable"), ssl.SSLEOFError(8, "EOF occurred in violation of protocol")],
+)
+def test_a_network_that_goes_is_no_fault_of_the_disk(server: Server, tmp_path: Path, error: OSError) -> None:
+    faults = [error, error]
+
+    class Breaking:
+        """Gives the first bytes of an answer."""
+
+        def __init__(self, answer: Any) -> None:
+            self._answer, self._bytes = answer, 1000
+            self.status, self.headers = answer.status, answer.headers
+
+        def read(self, size: int) -> bytes:
+            if not self._bytes:
+                raise faults.pop()
+            self._bytes, size = 0, self._bytes
+            return bytes(self._answer.read(size))
+
+    @contextlib.contextmanager
+    def opener(request: urllib.request.Request) -> Iterator[Any]:
+        with urlopen(request) as answer:
+            yield Breaking(answer) if faults else answer
+
+    assert fetch(server.pack, yes, folder=tmp_path, opener=opener).read_bytes() == DETECTOR
+    assert server.asked == [None, "bytes=1000-", "bytes=2000-"]
+
+    @contextlib.contextmanager
+    def gone(request: urllib.request.Request) -> Iterator[Any]:
+        with urlopen(request) as answer:
+            faults.append(error)
+            broken = Breaking(answer)
+            broken.read(0)
+            yield broken
+
+    with pytest.raises(DownloadError, match=r"cannot be reached: .*(unreachable|EOF)"):
+        fetch(server.pack, yes, folder=tmp_path / "anew", opener=gone)
 
 
 def test_goes_on_next_time(server: Server, tmp_path: Path) -> None:

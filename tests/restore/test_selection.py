@@ -102,6 +102,14 @@ def test_rounding_is_no_lie(selection: Selection, clock: Clock, model: ModelEntr
     assert selection.order(steps, 2) == ["npu", "cpu"]
 
 
+def test_a_cache_that_cannot_be_written_leaves_no_litter(tmp_path: Path, clock: Clock, model: ModelEntry) -> None:
+    path = tmp_path / "cache" / "providers.json"
+    path.mkdir(parents=True)
+    steps = [Step(model, FakeProvider("npu")), Step(model, FakeProvider("cpu", spend=clock.spend(0.02)))]
+    Selection(path, clock, lambda: "A").order(steps, 2)
+    assert list(path.parent.iterdir()) == [path]
+
+
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", '{"KEY": 3}', '{"KEY": {"gone": 1.0}}', '{"KEY": {"npu": 1.0}}', "\0"]
 )

@@ -118,7 +118,7 @@ def test_falls_back_when_a_provider_does_not_load(model: ModelEntry) -> None:
     ]
 
 
-def test_falls_back_within_the_call_and_says_so_once(model: ModelEntry) -> None:
+def test_falls_back_within_the_call_and_says_so_once(model: ModelEntry, caplog: pytest.LogCaptureFixture) -> None:
     notices: list[str] = []
     restorer = OnnxRestorer([Step(model, FakeProvider("npu", breaks_at=2)), Step(model, CPU)], notices=notices.append)
     restorer.restore([face()])
@@ -127,6 +127,7 @@ def test_falls_back_within_the_call_and_says_so_once(model: ModelEntry) -> None:
         assert restorer.restore([face()]).restored.shape == (1, 3, SIZE, SIZE)
     assert restorer.provider == "cpu"
     assert notices == ["provider npu left for cpu (tiny): device lost"]
+    assert not caplog.records, "the terminal shows the log's warnings too"
 
 
 def test_results_that_are_not_numbers_are_a_broken_provider(model: ModelEntry) -> None:

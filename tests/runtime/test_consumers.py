@@ -218,6 +218,19 @@ def test_a_node_that_vanishes_is_lost(hardware: Hardware, looking: Openers) -> N
         looking.watching(1)
 
 
+def test_what_cannot_be_looked_at_just_now_is_as_it_was(hardware: Hardware, looking: Openers, clock: FakeClock) -> None:
+    """As where no descriptor is left: it ended the daemon."""
+    hardware.hold(10, 42, "zoom")
+    while not looking.watching(5):
+        pass
+    processes = hardware.root / "proc"
+    away = processes.rename(hardware.root / "away")
+    assert [looking.watching(5) for _ in range(3)] == [True] * 3
+    away.rename(processes)
+    let_go(hardware, 42)
+    assert [looking.watching(5) for _ in range(2)][-1] is False
+
+
 def test_looking_takes_a_bounded_share_of_a_core(hardware: Hardware, system: System, clock: FakeClock) -> None:
     """On a machine where one look takes 40 ms, looks are 5 s apart."""
 

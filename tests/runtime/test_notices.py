@@ -1,7 +1,7 @@
 import threading
 
 from frrcam.runtime.notices import Notices
-from tests.runtime.fakes import Said
+from tests.runtime.fakes import FakeClock, FakeExecutor, Said
 
 
 def test_a_trouble_is_said_once_and_so_is_its_end():
@@ -84,3 +84,14 @@ def test_speaking_may_ask_for_more():
     notices = Notices(lambda: 0.0, say)
     notices.tell("first")
     assert lines == ["first", "second"]
+
+
+def test_a_terminal_that_is_held_holds_nobody():
+    lines, executor = list[str](), FakeExecutor(FakeClock())
+    notices = Notices(lambda: 0.0, lines.append, executor=executor)
+    executor.hangs = True
+    notices.raise_("camera", "gone")
+    notices.clear("camera", "back")
+    assert (lines, len(notices.history())) == ([], 2)
+    executor.release()
+    assert lines == ["gone", "back"]
