@@ -271,6 +271,13 @@ def as_shown(picture: Tensor, crop: Tensor, restored: Tensor) -> Tensor:
     return (picture + resize(restored - crop, side) - (1 - factor) * finer).clamp(0, 1)
 
 
+def shown_by(restore: Restorer, size: int, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Pictures (N×3×S×S) as frrcam shows them restored at `size`, and the mask that it blends them by (N×1×S×S)."""
+    crops = resize(images, size).clamp(0, 1)
+    restored, mask, _ = restore(crops)
+    return as_shown(images, crops, restored), resize(mask, images.shape[-1])
+
+
 def alike_psnr(restore: Restorer, size: int, bench: Bench, progress: Progress) -> dict[str, Tensor]:
     """See `Measured.alike`."""
     rows = []

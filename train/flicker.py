@@ -21,7 +21,7 @@ from torch import Tensor
 from frrcam.faces import alignment
 from frrcam.faces.types import Detection, Detector, Track
 from frrcam.restore import contract
-from train.evaluate import REFERENCE, Restorer, as_shown, chunks, resize
+from train.evaluate import REFERENCE, Restorer, chunks, shown_by
 from train.timing import Progress, silent
 
 Image = NDArray[np.uint8]
@@ -132,11 +132,9 @@ def measure(restore: Restorer, size: int, clip: Clip, progress: Progress = silen
     """Warping errors of input and output as shown (N−1 each), on the whole crop and inside the mask, at 336 px."""
     restored, masks = [], []
     for rows in chunks(len(clip.images), progress, f"clip {clip.name}"):
-        images = clip.images[rows]
-        small = resize(images, size).clamp(0, 1)
-        out, mask, _ = restore(small)
-        restored.append(as_shown(images, small, out))
-        masks.append((resize(mask, REFERENCE) > 0.5).float())
+        shown, mask = shown_by(restore, size, clip.images[rows])
+        restored.append(shown)
+        masks.append((mask > 0.5).float())
     inside = torch.cat(masks)
     regions = {"whole": torch.ones_like(inside), "inside": inside}
     return {

@@ -12,7 +12,7 @@ from torch import Tensor
 from frrcam.faces import alignment
 from frrcam.restore import contract
 from train.data import Faces, decode
-from train.evaluate import REFERENCE, Restorer, as_shown, held_out_pairs, resize
+from train.evaluate import REFERENCE, Restorer, held_out_pairs, resize, shown_by
 
 Image = NDArray[np.uint8]
 Sized = tuple[Restorer, int]
@@ -41,18 +41,10 @@ def tile(rows: list[Tensor], columns: int, cell: int) -> Image:
     return to_image(torch.cat(bands, 1))
 
 
-def restored(images: Tensor, rung: Sized) -> tuple[Tensor, Tensor]:
-    """Pictures (N×3×S×S) as frrcam shows them restored, and the mask that it blends them by (N×1×S×S)."""
-    restore, size = rung
-    crops = resize(images, size).clamp(0, 1)
-    found, mask, _ = restore(crops)
-    return as_shown(images, crops, found), resize(mask, images.shape[-1])
-
-
 def faces_sheet(rungs: list[Sized], faces: Faces, count: int = 24, columns: int = 8, cell: int = 200) -> Image:
     """Held-out faces: degraded | restored by each | original."""
     target, degraded, _ = held_out_pairs(faces, count)
-    return tile([degraded, *(restored(degraded, rung)[0] for rung in rungs), target], columns, cell)
+    return tile([degraded, *(shown_by(*rung, degraded)[0] for rung in rungs), target], columns, cell)
 
 
 def wild_sheet(rungs: list[Sized], folder: Path, landmarks: FindsPoints, columns: int = 6, cell: int = 256) -> Image:
@@ -77,7 +69,7 @@ def wild_sheet(rungs: list[Sized], folder: Path, landmarks: FindsPoints, columns
     images = torch.from_numpy(contract.to_tensor(crops))
     rows = [images]
     for rung in rungs:
-        shown, mask = restored(images, rung)
+        shown, mask = shown_by(*rung, images)
         rows.append(images + (shown - images) * mask)
     return tile(rows, min(columns, len(crops)), cell)
 
