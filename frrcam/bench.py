@@ -86,10 +86,9 @@ def run_bench(
 
     Raises SourceUnusable if nothing could be measured, and what `load` raises: plain pictures are not worth measuring.
     """
-    camera, restore = settings.camera, settings.restore
     source = open_source()
     info = source.info
-    size = camera.size or (info.width, info.height)
+    size = settings.camera.size or (info.width, info.height)
     sink = MemorySink(*size)
     try:
         engine = load(1 / info.fps)
@@ -104,7 +103,7 @@ def run_bench(
         loaded(engine, load),
         size=size,
         fps=info.fps,
-        settings=LiveSettings(LiveValue(strength=restore.strength, mirror=camera.mirror, max_faces=restore.max_faces)),
+        settings=LiveSettings(LiveValue.at_first(settings)),
         keep=None,
     )
     daemon.run(seconds=seconds, wait_for_engine=True)

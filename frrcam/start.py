@@ -83,7 +83,7 @@ def start(settings: Settings, options: StartOptions, say: Say, openers: Openers 
         preview = stack.enter_context(PreviewSink())
         sink, reopen_sink = choose_sink(settings, size, fps, preview, say, openers.sink, stand_in=not options.service)
         stack.callback(sink.close)
-        live = LiveSettings(live_value(settings))
+        live = LiveSettings(LiveValue.at_first(settings))
         load: EngineLoader = lambda period: openers.engine(settings, period, notices)  # noqa: E731
         if settings.names_network:
             load = loaded(load(1 / fps), load)
@@ -130,12 +130,6 @@ def check(settings: Settings, options: StartOptions, openers: Openers) -> None:
     openers.check(settings)
     if options.snapshot:
         check_snapshot(options.snapshot)
-
-
-def live_value(settings: Settings) -> LiveValue:
-    """What can be changed while it runs, as it is at first."""
-    restore = settings.restore
-    return LiveValue(strength=restore.strength, mirror=settings.camera.mirror, max_faces=restore.max_faces)
 
 
 def spare_source(source: str | None, target: str | Path | None) -> None:

@@ -173,6 +173,11 @@ def shipped_in(weights: Path) -> dict[str, manifest.Entry]:
     return found
 
 
+def int8_files() -> list[Path]:
+    """The shipped restorers in int8."""
+    return sorted(WEIGHTS.glob("frrnet-*-int8.onnx"))
+
+
 @app.command("tones")
 def tones_command(
     models: Annotated[
@@ -191,7 +196,7 @@ def tones_command(
 ) -> None:
     """Whether a network serves every skin tone alike: its own part of the difference, the pictures', and chance's."""
     torch.set_num_threads(threads)
-    files = models or sorted(WEIGHTS.glob("frrnet-*-int8.onnx"))
+    files = models or int8_files()
     opened = [evaluate.restorer(file) for file in files]
     faces = load_faces(data, runs / "cache", evaluate.REFERENCE)
     chosen = np.random.default_rng(evaluate.SEED).permutation(faces.indices(training=not held_out))[:count]
@@ -265,7 +270,7 @@ def sheet_command(
     count: Annotated[int, typer.Option(min=1, help="How many held-out faces.")] = 24,
 ) -> None:
     """Draw degraded | restored by each model | original faces, to look at."""
-    files = model or sorted(WEIGHTS.glob("frrnet-*-int8.onnx"))
+    files = model or int8_files()
     rungs = sorted(map(evaluate.restorer, files), key=lambda rung: -rung[1])
     if wild:
         image = sheet.wild_sheet(rungs, data / "wild", masks.Landmarks(data / YUNET))

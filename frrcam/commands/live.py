@@ -77,15 +77,16 @@ def status(as_json: Json = False) -> None:
 
     Of several, the one that was started first.
     """
-    from frrcam.control.discovery import ask_status, find_daemon
+    from frrcam.control.discovery import ask, find_daemon
     from frrcam.control.status_line import summary
 
     try:
-        answer, page = ask_status(), find_daemon().url
+        daemon = find_daemon()
+        answer = ask(daemon)
     except FrrcamError as error:
         fail(error)
     if as_json:
         print_json(answer.model_dump(mode="json"))
     else:
-        show(summary(answer), f"live picture, before and after: {page}")
+        show(summary(answer), f"live picture, before and after: {daemon.url}")
         show(*(f"  {notice.text}" for notice in answer.notices))

@@ -77,9 +77,13 @@ def find_daemon(path: Path | None = None) -> Daemon:
     return daemon
 
 
-def ask_status(path: Path | None = None, timeout: float = 2.0) -> Status:
-    """The status of the running daemon. Raises ControlError when none answers within `timeout` seconds."""
-    daemon = find_daemon(path)
+def ask_status(path: Path | None = None) -> Status:
+    """The status of the running daemon. Raises ControlError when none answers."""
+    return ask(find_daemon(path))
+
+
+def ask(daemon: Daemon, timeout: float = 2.0) -> Status:
+    """The status of this daemon. Raises ControlError when it does not answer within `timeout` seconds."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with direct.open(daemon.url + "status", timeout=timeout) as response:

@@ -2,10 +2,11 @@
 
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from frrcam.config import Settings
 from frrcam.errors import UsageError
 
 
@@ -18,6 +19,12 @@ class LiveValue(BaseModel):
     mirror: bool = Field(False, description="flip left and right")
     enabled: bool = Field(True, description="false passes the camera's picture through")
     max_faces: int = Field(4, ge=1, le=16, description="faces enhanced at the most, largest first")
+
+    @classmethod
+    def at_first(cls, settings: Settings) -> Self:
+        """What a run begins with."""
+        restore = settings.restore
+        return cls(strength=restore.strength, mirror=settings.camera.mirror, max_faces=restore.max_faces)
 
 
 class LiveSettings:
