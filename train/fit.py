@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from train import checkpoint, losses, progress
+from train import autocast, checkpoint, losses, progress
 from train.adversary import Adversary
 from train.checkpoint import State
 from train.data import Faces
@@ -57,7 +57,7 @@ def train_step(
     adversary = None
     if settings.weights.adversarial:
         adversary = state.adversary = state.adversary or Adversary.new(settings.seed, settings.rate, state.device)
-    with torch.autocast(degraded.device.type, torch.bfloat16, enabled=settings.bf16):
+    with autocast.convolutions(degraded.device.type, bf16=settings.bf16):
         outputs = state.network.logits(degraded) if model is None else model(degraded)
     discriminator = adversary.discriminator if adversary else None
     loss, terms = losses.total(outputs, truth, settings.weights, features, discriminator)

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from frrcam.faces import alignment
-from train import checkpoint, intervals, losses, metrics
+from train import autocast, checkpoint, intervals, losses, metrics
 from train.data import LABELS, STILL, Faces, Jitter, batch, canvas_affine, canvas_size, decode
 from train.degrade import Degradation, degrade
 from train.files import save_array
@@ -109,7 +109,7 @@ def fit_teacher(faces: Faces, settings: Settings, report: Callable[[str], None] 
         if masks is None:
             raise ValueError("the segmented faces carry no masks")
         degraded, _ = degrade(images, mild, generator)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast.convolutions("cpu"):
             logits = teacher.logits(degraded.contiguous(memory_format=torch.channels_last))[1]
         loss = losses.dice(masks, logits.sigmoid()) + functional.binary_cross_entropy_with_logits(logits, masks)
         optimiser.zero_grad()
@@ -175,7 +175,7 @@ def label(teacher: FRRNet, faces: Faces, path: Path) -> None:
         canvases = faces.canvases[start : start + 16]
         small = np.stack([cv2.resize(canvas, (side, side), interpolation=cv2.INTER_AREA) for canvas in canvases])
         images = torch.from_numpy(small).permute(0, 3, 1, 2).float() / 255
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast.convolutions("cpu"):
             masks = teacher(images)[1]
         labels[start : start + 16] = (masks[:, 0] * 255).round().byte().numpy()
     save_array(path, labels)

@@ -2,7 +2,7 @@
 
 Only the trunk's and the detail's convolutions and what lies between them are quantised. The light network, the
 picture's normalisation, the global view and the clip stay in float32, so that the step of int8 falls on the residual
-alone, not on the picture.
+alone, not on the picture. The weights' steps are such that no processor's arithmetic overflows (`train.saturation`).
 """
 
 from collections.abc import Callable, Iterable
@@ -16,7 +16,7 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from frrcam.restore import contract
-from train import rounding, shuffle
+from train import rounding, saturation, shuffle
 from train.export import LIGHT
 from train.files import replace
 
@@ -78,6 +78,8 @@ def static_int8(
     with TemporaryDirectory() as folder:
         prepared, quantised = (Path(folder) / name for name in ("prepared.onnx", "quantised.onnx"))
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+        plain = onnx.load(str(prepared))
+        left = excluded(plain)
         quantize_static(
             str(prepared),
             str(quantised),
@@ -88,7 +90,8 @@ def static_int8(
             per_channel=True,
             calibrate_method=method,
             op_types_to_quantize=kinds,
-            nodes_to_exclude=excluded(onnx.load(str(prepared))),
+            nodes_to_exclude=left,
+            extra_options={"TensorQuantOverrides": saturation.overrides(plain, left)},
         )
         return onnx.load(str(quantised))
 

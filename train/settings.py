@@ -46,7 +46,7 @@ class Settings:
     seed: int = 1
     """Of weights, data order, jitter and degradation."""
     bf16: bool = True
-    """bfloat16 convolutions: twice as fast on a GPU, and on a CPU with AVX512-BF16 or AMX."""
+    """bfloat16 convolutions where the device has it (a GPU, AVX512-BF16, AMX): twice as fast."""
     workers: int = 0
     """Threads that cut crops ahead of the training; 0 cuts them in between."""
     hold_light: bool = False

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from train import metrics
+from train import autocast, metrics
 from train.data import STILL, Faces, batch
 from train.degrade import DISTORTED, degrade
 from train.model import FRRNet
@@ -35,7 +35,7 @@ def validate(network: FRRNet, pairs: Iterable[Pair], *, bf16: bool = True) -> di
     rows: dict[str, list[Tensor]] = {}
     truth, said = [], []
     for target, degraded, labels in pairs:
-        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        with torch.no_grad(), autocast.convolutions(device.type, bf16=bf16):
             restored, _, distortion = (output.float().cpu() for output in network(degraded.to(device)))
             clean = network(target.to(device))[0].float().cpu()
         found = {
