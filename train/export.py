@@ -90,6 +90,7 @@ def export(network: FRRNet, size: int, path: Path, *, half: bool = False) -> flo
     example = torch.rand(2, 3, size, size)
     model = traced(Deployed(network, half=half), example, contract.INPUT, contract.OUTPUTS, faces)
     name_light(model)
+    forget_source(model)
     onnx.checker.check_model(model)
     replace(path, lambda part: onnx.save(model, str(part)))
     return accept(path, compare(network, path, size), HALF_TOLERANCE if half else TOLERANCE)
@@ -128,6 +129,15 @@ def name_light(model: onnx.ModelProto) -> None:
         scopes = next((entry.value for entry in node.metadata_props if entry.key == SCOPES), "")
         if "'network.light" in scopes:
             node.name = LIGHT + node.name
+
+
+def forget_source(model: onnx.ModelProto) -> None:
+    """Drop the exporter's notes of module, file and line: the same checkpoint gives the same bytes in any folder."""
+    graph = model.graph
+    values = (*graph.input, *graph.output, *graph.value_info, *graph.initializer)
+    for noted in (graph, *graph.node, *values):
+        del noted.metadata_props[:]
+        noted.doc_string = ""
 
 
 def accept(path: Path, difference: float, tolerance: float) -> float:

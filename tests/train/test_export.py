@@ -14,7 +14,7 @@ from onnx import numpy_helper
 from onnxruntime.quantization import QuantFormat, quantize_static
 
 from frrcam.restore import contract
-from train import evaluate, rounding, shuffle
+from train import evaluate, folders, rounding, shuffle
 from train.data import Faces
 from train.export import TOLERANCE, Deployed, accept, compare, export, session
 from train.model import FRRNet
@@ -87,6 +87,15 @@ def check_contract(path: Path, size: int) -> None:
 
 def test_float32_keeps_the_contract(exported: Path) -> None:
     check_contract(exported, 64)
+
+
+def test_a_file_says_nothing_of_the_folder_it_was_made_in(exported: Path, tmp_path: Path) -> None:
+    path = tmp_path / "int8.onnx"
+    quantise(exported, path, np.random.default_rng(0).random((4, 3, 64, 64), np.float32))
+    for file in (exported, path, *folders.WEIGHTS.glob("*.onnx")):
+        content = file.read_bytes()
+        assert b"/train/model.py" not in content, file
+        assert str(folders.ROOT).encode() not in content, file
 
 
 def test_float16_keeps_the_contract(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from train.detector.anchors import STRIDES
 from train.detector.network import FaceDetector, Head
-from train.export import traced
+from train.export import forget_source, traced
 from train.files import replace
 from train.quantise import Pictures, static_int8
 
@@ -56,6 +56,7 @@ def export(network: FaceDetector, path: Path, calibration: tuple[float, ...] = C
     sides = {2: STRIDES[-1] * cells[0], 3: STRIDES[-1] * cells[1]}
     model = traced(Deployed(network, calibration), torch.zeros(1, 3, 192, 320), INPUT, OUTPUTS, sides)
     name_dimensions(model)
+    forget_source(model)
     onnx.checker.check_model(model)
     replace(path, lambda part: onnx.save(model, str(part)))
 
