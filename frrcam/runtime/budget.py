@@ -63,7 +63,8 @@ class Budget:
         detect_s: float = 0.006,
         together: float = 1.0,
     ) -> None:
-        """`period`: seconds between frames; `restore_s`: seconds per face of each model, from a warm-up run.
+        """`period`: seconds between frames; `restore_s`: seconds per face of each model, best first, from a warm-up
+        run: what it says is doubted where no network would ever be tried.
 
         `together`: what each of two faces of one frame takes, in shares of what one alone takes; at least one half.
         """

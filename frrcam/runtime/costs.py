@@ -23,11 +23,12 @@ class Costs:
     """What the parts of a frame take on this machine now, in seconds; of a network, what one face alone takes."""
 
     def __init__(self, period: float, restore_s: Mapping[str, float], detect_s: float, together: float = 1.0) -> None:
+        """As `Budget`: `restore_s` best first."""
         self._together = together
-        self.detect, self.per_face, self.fixed = Estimate(detect_s), Estimate(PER_FACE_S), Estimate(FIXED_S)
-        self._period, self._detect_s = period, detect_s
-        self._warm = {model: max(seconds, LEAST) for model, seconds in restore_s.items()}
-        self._restore = {model: Estimate(seconds) for model, seconds in restore_s.items()}
+        self._period, self._detect_s = period, min(detect_s, period)
+        self.detect, self.per_face, self.fixed = Estimate(self._detect_s), Estimate(PER_FACE_S), Estimate(FIXED_S)
+        self._warm = _believed(restore_s, period)
+        self._restore = {model: Estimate(seconds) for model, seconds in self._warm.items()}
         self._running: str | None = None
         self._runs = 0
 
@@ -91,3 +92,15 @@ class Costs:
         if everything:
             self.per_face.relax(PER_FACE_S, weight)
             self.detect.relax(self._detect_s, weight)
+
+
+def _believed(restore_s: Mapping[str, float], period: float) -> dict[str, float]:
+    """The warm-up's seconds, of which the lightest network's are the least, and one period at the most.
+
+    Beside a session that starts, a warm-up takes many times too long. What by its word fits no rung would never be run,
+    and so never be measured: plain pictures until the next start.
+    """
+    least = min(restore_s.values(), default=period)
+    slow = max(least / period, 1.0)
+    believed = {model: max(seconds / slow, LEAST) for model, seconds in restore_s.items()}
+    return believed | {model: min(believed.values()) for model in list(restore_s)[-1:]}

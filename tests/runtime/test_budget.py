@@ -156,6 +156,20 @@ def test_a_load_that_nothing_can_stand_ends_plain_and_is_probed_less_and_less():
     assert after[-1].plan.rung == "best"
 
 
+@pytest.mark.parametrize("slower", [8, 12, 40])
+def test_a_warm_up_under_a_load_rules_nothing_out(slower: float):
+    """Beside a desktop that starts it took many times too long, and the pictures stayed plain until the next start."""
+    simulated = world(FAMILY, {model: slower * seconds for model, seconds in FAMILY.models.items()})
+    assert shares(simulated.run(60, faces=1))["best"] > 0.9
+    simulated.time += 3600
+    assert shares(simulated.run(60, faces=1))["best"] > 0.8
+
+
+def test_a_machine_that_is_too_slow_for_every_network_is_left_plain():
+    slow = dataclasses.replace(FAMILY.times(20), fixed=0.012)
+    assert shares(world(slow).run(600, faces=1))["plain"] > 0.99
+
+
 def test_everything_that_was_dear_under_a_load_is_tried_again():
     simulated = world(dataclasses.replace(FAMILY, fixed=0.0005, per_face=0.003))
     assert simulated.run(60, faces=4, load=8)[-1].plan.rung == "plain"

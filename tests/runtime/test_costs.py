@@ -40,6 +40,14 @@ def test_what_is_learned_of_several_faces_holds_for_one() -> None:
     assert restore(costs, "best") == pytest.approx(0.020, rel=0.02)
 
 
+def test_a_warm_up_that_was_stalled_is_not_believed() -> None:
+    """Of a network that fits nowhere nothing is ever measured."""
+    stalled = Costs(PERIOD, {"best": 0.160, "light": 0.040}, 1.0)
+    assert [restore(stalled, model) for model in WARM] == pytest.approx([4 * PERIOD, PERIOD])
+    assert stalled.detect.mean == PERIOD
+    assert restore(Costs(PERIOD, {"best": 0.016, "light": 0.060}, 0.006), "light") == pytest.approx(0.016)
+
+
 def test_a_load_on_the_one_that_runs_is_a_load_on_the_others() -> None:
     costs = Costs(PERIOD, WARM, 0.006)
     run(costs, SETTLE_RUNS + 10, 0.016)
