@@ -11,6 +11,7 @@ import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 
+from frrcam.compose.temporal import HOLD_SECONDS
 from frrcam.runtime.costs import Costs
 from frrcam.runtime.ladder import Plan, Rung
 
@@ -96,18 +97,21 @@ class Budget:
         `urgent`: a detection would pay soon, for a face is in doubt.
         """
         faces, awaited = min(faces, self.max_faces), 0
-        if self._planned_at is not None and not 0 <= now - self._planned_at <= self._gap:
+        elapsed = now - self._planned_at if self._planned_at is not None else 0.0
+        if not 0 <= elapsed <= self._gap:
             awaited, faces = faces, 0  # where they were says nothing of where they are
-            self._begin_anew(max(0.0, now - self._planned_at))
+            self._begin_anew(max(0.0, elapsed))
         self._planned_at = now
         self._move(max(faces, 1), now)  # what one face would cost is settled before it comes
         rung = self.rung
         served = rung.serves(faces)
-        self._credit = min(self._credit + served / rung.every, float(served))
+        # in seconds too: where a dim room's pictures come seldom, the last change would fade before its frame comes
+        share = max(1 / rung.every, min(elapsed / HOLD_SECONDS, 1 / 2))
+        self._credit = min(self._credit + served * share, float(served))
         if served and self._anew:  # the first face is enhanced at once, whatever the rung
             self._credit, self._anew = max(self._credit, 1.0), False
         fresh = int(self._credit + 1e-9)
-        detect = self._due(rung, served, fresh, urgent, now)
+        detect = self._due(rung, served, fresh, int(served * share + 1e-9), urgent, now)
         if detect and fresh and not self._detects_beside(rung, served, fresh):
             fresh -= 1  # the detector takes the place of one network run; that face re-uses its last change
         self._credit -= fresh
@@ -130,15 +134,15 @@ class Budget:
         if sum(self._late) >= LATE_LIMIT:
             self._descend(max(faces, 1), now, f"{sum(self._late)} of the last {len(self._late)} frames were late")
 
-    def _due(self, rung: Rung, served: int, fresh: int, urgent: bool, now: float) -> bool:
-        """True if this frame is to detect; of frames with and without a network run, one without."""
+    def _due(self, rung: Rung, served: int, fresh: int, few: int, urgent: bool, now: float) -> bool:
+        """True if this frame is to detect; of frames with `few` network runs and with one more, one with few."""
         soon, later = SEARCH_S, DETECT_S
         if served and not self._detects_beside(rung, served, fresh):
             soon, later = DETECT_S, DETECT_RARELY_S
         seconds = soon if urgent or not served else later
         # seconds and not frames: in a dim room many cameras give fewer pictures than they say
         since = now - self._detected_at + self.period / 2
-        due = rung.model is not None and since >= seconds and fresh <= served // rung.every
+        due = rung.model is not None and since >= seconds and fresh <= few
         if due:
             self._detected_at = now
         return due

@@ -9,6 +9,9 @@ two faces   smallest   fresh on every 3rd frame      the largest two
 main face   smallest   fresh on every 3rd frame      the largest
 glimpses    smallest   fresh on every 6th frame      the largest
 plain       none       –                             none    (the camera's picture)
+
+Where a camera gives fewer pictures than it says, a face's result is fresh every half second all the same, as long as
+that leaves every second picture without one: its last change would fade.
 """
 
 from collections.abc import Sequence

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from frrcam.compose.temporal import HOLD_SECONDS
 from frrcam.runtime.budget import DETECT_RARELY_S, DETECT_S, FULL, ROOMY, Budget
 from frrcam.runtime.ladder import Plan, Rung, ladder
 from frrcam.runtime.pipeline import APPEAR_S
@@ -298,6 +299,20 @@ def test_a_camera_that_gives_fewer_pictures_than_it_says_has_them_searched_as_of
     budget = Budget((Rung("a", "a"), Rung("plain", None)), PERIOD, {"a": restore_s}, detect_s=0.009)
     at = [frame / fps for frame in range(round(20 * fps)) if budget.plan(faces, 100 + frame / fps).detect]
     assert max(after - before for before, after in itertools.pairwise(at)) <= seconds + 1e-6
+
+
+@pytest.mark.parametrize("fps", [30, 15, 10, 7.5, 5, 3])
+@pytest.mark.parametrize(("every", "faces"), [(6, 1), (3, 1), (3, 2)])
+def test_where_pictures_come_seldom_no_face_fades_before_its_turn(fps: float, every: int, faces: int):
+    """In a dim room on a slow machine the effect went and came with every sixth picture."""
+    budget = Budget((Rung("seldom", "light", every, faces), Rung("plain", None)), PERIOD, {"light": 0.012})
+    plans = [(frame / fps, budget.plan(faces, frame / fps)) for frame in range(round(20 * fps))]
+    runs = [at for at, plan in plans for _ in range(plan.fresh)]
+    frames_between = [round((after - before) * fps) for before, after in zip(runs, runs[faces:], strict=False)]
+    assert max(frames_between) <= every
+    assert max(frames_between) - 1 <= HOLD_SECONDS * fps
+    assert fps < 10 or sum(frames_between) / len(frames_between) > every - 1.1
+    assert sum(plan.detect for _, plan in plans) >= 20
 
 
 @given(st.floats(0.1, 1.0), st.lists(st.floats(0.5, 2.9), min_size=1, max_size=20))
