@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from train import checkpoint
+from train import autocast, checkpoint
 from train.detector import backgrounds, faces
 from train.detector.anchors import Anchors, make_anchors
 from train.detector.composites import Composer, Scene
@@ -152,12 +152,12 @@ def load_averaged(path: Path) -> tuple[FaceDetector, int]:
 
 
 def train_step(state: State, scenes: list[Scene], anchors: Anchors, rate: float, keep: float) -> Loss:
-    """One optimiser step; convolutions run in bfloat16, which two vector units take at twice the rate of float32."""
+    """One optimiser step; convolutions run in bfloat16 where the processor has it, at twice the rate of float32."""
     for group in state.optimiser.param_groups:
         group["lr"] = rate
     state.network.train()
     images = to_tensor([scene.image for scene in scenes])
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast.convolutions("cpu"):
         predictions = state.network(images)
     loss = detection_loss(predictions, [to_target(scene) for scene in scenes], anchors, Weights())
     state.optimiser.zero_grad(set_to_none=True)

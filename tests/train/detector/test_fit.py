@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from train import autocast
 from train.detector.anchors import encode_boxes, encode_points, make_anchors
 from train.detector.assignment import assign
 from train.detector.composites import Composer
-from train.detector.fit import FitSettings, fit, learning_rate, load, load_averaged, new_state, save
+from train.detector.fit import FitSettings, fit, learning_rate, load, load_averaged, new_state, save, train_step
 from train.detector.losses import Target, Weights, detection_loss, diou, quality_focal
 from train.detector.network import Architecture, Predictions
 
@@ -116,3 +117,11 @@ def test_what_is_no_checkpoint_is_said(content: object, message: str, tmp_path: 
         torch.save(content, path)
     with pytest.raises(ValueError, match=message):
         load_averaged(path)
+
+
+def test_convolutions_are_in_bfloat16_only_where_it_is_native(composer: Composer) -> None:
+    state, random = new_state(TINY, SETTINGS), np.random.default_rng(0)
+    kinds: list[torch.dtype] = []
+    state.network.stem[0][0].register_forward_hook(lambda _module, _inputs, output: kinds.append(output.dtype))
+    train_step(state, [composer.scene(64, 64, random) for _ in range(2)], make_anchors(64, 64), 1e-3, 0.5)
+    assert kinds == [torch.bfloat16 if autocast.native("cpu") else torch.float32]
