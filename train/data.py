@@ -6,7 +6,8 @@ alignment) finds picture there. Nothing here reads an annotation that the live p
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -83,16 +84,34 @@ class Faces:
         return np.array([held_out(key) for key in self.keys], bool)
 
 
-def canvas(files: dict[str, bytes], size: int) -> Image:
-    """The aligned canvas (C×C×3 RGB) of a sample: a picture (webp, jpg or png) and its five points (json: kps).
+@contextmanager
+def of_face(key: str) -> Iterator[None]:
+    """Begin each ValueError with the face's key: among thousands it is told by nothing else."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"face {key}: {error}") from error
+
+
+def picture(files: dict[str, bytes]) -> Image:
+    """The picture (BGR, webp, jpg or png) of a sample that has its points (json) too.
 
     Raises ValueError if it lacks either.
     """
     pictures = [files[extension] for extension in PICTURES if extension in files]
     if not pictures or "json" not in files:
         raise ValueError(f"a face needs a picture ({', '.join(PICTURES)}) and a json, not only {sorted(files)}")
-    points = parse_points(files["json"])
-    return alignment.crop(decode(pictures[0]), canvas_affine(points, size), canvas_size(size))[..., ::-1]
+    return decode(pictures[0])
+
+
+def canvas(key: str, files: dict[str, bytes], size: int) -> Image:
+    """The aligned canvas (C×C×3 RGB) of a sample: a picture (webp, jpg or png) and its five points (json: kps).
+
+    Raises ValueError, with the sample's key, if it lacks either.
+    """
+    with of_face(key):
+        image, points = picture(files), parse_points(files["json"])
+        return alignment.crop(image, canvas_affine(points, size), canvas_size(size))[..., ::-1]
 
 
 def parse_points(content: bytes) -> NDArray[np.float32]:
@@ -115,7 +134,7 @@ def build_cache(data: Path | str, cache: Path, size: int, pattern: str = TRAININ
     keys, canvases = [], []
     for key, files in progress.counted(read_shards(data, pattern), f"decoding faces for crops of {size} px, once"):
         keys.append(key)
-        canvases.append(canvas(files, size))
+        canvases.append(canvas(key, files, size))
     if not keys:
         raise ValueError(f"no face in the shards of {data}")
     path = cache / f"faces-{size}.npy"

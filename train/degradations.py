@@ -106,7 +106,7 @@ def sfhq_faces(data: Path | str, count: int) -> Tensor:
     """
     offset = (canvas_size(SIZE) - SIZE) // 2
     chosen = (
-        canvas(files, SIZE)[offset : offset + SIZE, offset : offset + SIZE]
+        canvas(key, files, SIZE)[offset : offset + SIZE, offset : offset + SIZE]
         for key, files in read_shards(data)
         if held_out(key) and "sfhq" in str(json.loads(files["json"]).get("source")).lower()
     )

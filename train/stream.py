@@ -58,7 +58,8 @@ class Canvases(IterableDataset[tuple[str, Tensor]]):
                 if skip:
                     skip -= 1
                     continue
-                yield sample["__key__"], torch.from_numpy(np.ascontiguousarray(canvas(sample, self.size)))
+                key = sample["__key__"]
+                yield key, torch.from_numpy(np.ascontiguousarray(canvas(key, sample, self.size)))
             if not count:
                 raise ValueError(f"no face to train on in {', '.join(urls)}")
             number += 1 + skip // count
@@ -115,4 +116,5 @@ def held_out_faces(urls: list[str], size: int, count: int) -> Faces:
     chosen = list(islice((sample for sample in samples if held_out(sample["__key__"])), count))
     if not chosen:
         raise ValueError(f"no held-out face in {len(urls)} shards ({urls[0]}, …): too few faces to validate on")
-    return Faces(np.stack([canvas(s, size) for s in chosen]), size, tuple(s["__key__"] for s in chosen))
+    keys = tuple(sample["__key__"] for sample in chosen)
+    return Faces(np.stack([canvas(key, sample, size) for key, sample in zip(keys, chosen, strict=True)]), size, keys)

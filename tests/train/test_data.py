@@ -74,13 +74,19 @@ def test_masks_of_other_faces_are_not_taken(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"{}", b"[1, 2]", b"none", b'{"kps": [[1, 2]]}'])
 def test_a_face_without_five_points_is_named(content: bytes) -> None:
-    with pytest.raises(ValueError, match="no five points"):
-        data.canvas({"webp": b"", "json": content}, 32)
+    encoded = cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1].tobytes()
+    with pytest.raises(ValueError, match=r"^face me/007: no five points"):
+        data.canvas("me/007", {"png": encoded, "json": content}, 32)
 
 
-def test_an_empty_picture_is_named() -> None:
-    with pytest.raises(ValueError, match="not a picture"):
-        data.decode(b"")
+@pytest.mark.parametrize("content", [b"", b"no picture"])
+def test_a_spoilt_picture_is_named(content: bytes, tmp_path: Path) -> None:
+    with webdataset.TarWriter(str(tmp_path / "faces-train-000.tar")) as writer:
+        writer.write({"__key__": "me/007", "jpg": content, "json": b"{}"})
+    streamed = Canvases(shards.addresses(tmp_path), 32, 1, 10)
+    for read in (lambda: data.load_faces(tmp_path, tmp_path / "cache", 32), lambda: next(iter(streamed))):
+        with pytest.raises(ValueError, match=rf"^face me/007: not a picture \({len(content)} bytes\)"):
+            read()
 
 
 @pytest.mark.parametrize("pattern", ["{}/faces-train-{{000..001}}.tar", "pipe:cat {}/faces-train-{{000..001}}.tar"])
@@ -119,7 +125,7 @@ def test_a_shard_that_is_none_is_named(tmp_path: Path) -> None:
 
 def test_a_sample_without_a_picture_is_said() -> None:
     with pytest.raises(ValueError, match=r"needs a picture .* not only \['json'\]"):
-        data.canvas({"json": b"{}"}, 32)
+        data.canvas("a", {"json": b"{}"}, 32)
 
 
 def test_the_split_is_fixed_and_complete() -> None:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from train.data import decode, held_out, parse_points
+from train.data import held_out, of_face, parse_points, picture
 from train.files import save_arrays
 from train.shards import read_shards
 
@@ -83,8 +83,8 @@ def label(samples: Iterable[tuple[str, dict[str, bytes]]], labeller: Labeller) -
     levels: list[list[Image]] = [[] for _ in LEVELS]
     keys, boxes, points = [], [], []
     for key, files in samples:
-        image = decode(files["webp"])
-        known = parse_points(files["json"])
+        with of_face(key):
+            image, known = picture(files), parse_points(files["json"])
         box = choose_box(labeller(image), known)
         if box is None or image.shape[0] != image.shape[1]:
             continue

@@ -54,6 +54,17 @@ def test_labelling_leaves_out_what_the_labeller_does_not_see(bank: FaceBank, tmp
     assert [level.shape[1] for level in loaded.pictures] == [256, 128, 64, 32]
 
 
+def test_faces_in_other_formats_are_labelled(bank: FaceBank) -> None:
+    files = sample(np.asarray(bank.pictures[0][0]), KPS)
+    labelled = label([("seen", {"jpg": files["webp"], "json": files["json"]})], lambda _image: ROW[None])
+    assert labelled.keys == ("seen",)
+
+
+def test_a_spoilt_face_is_named() -> None:
+    with pytest.raises(ValueError, match=r"^face lone: a face needs a picture"):
+        label([("lone", {"json": b"{}"})], lambda _image: ROW[None])
+
+
 def test_a_folder_without_faces_is_refused() -> None:
     with pytest.raises(ValueError, match="face shards"):
         label([], lambda image: np.zeros((0, 15), np.float32))
