@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from train import progress
 from train.arguments import run
 from train.detector import evaluate as evaluation
 from train.detector import faces, sheet
@@ -47,17 +48,19 @@ def fit(
     out: Annotated[Path, typer.Option(help="Folder for last.pt and log.jsonl.")] = CACHE / "run",
     resume: Annotated[Path | None, typer.Option(help="Checkpoint to go on from.")] = None,
     restart: Annotated[bool, typer.Option(help="Take only the weights of --resume; begin the schedule anew.")] = False,
-    images: Annotated[int, typer.Option(help="Composites to see in all.")] = fitting.FitSettings.images,
-    batch: Annotated[int, typer.Option(help="Composites per step.")] = fitting.FitSettings.batch,
+    images: Annotated[int, typer.Option(min=1, help="Composites to see in all.")] = fitting.FitSettings.images,
+    batch: Annotated[int, typer.Option(min=1, help="Composites per step.")] = fitting.FitSettings.batch,
     rate: Annotated[float, typer.Option(help="Peak learning rate.")] = fitting.FitSettings.rate,
-    seed: Annotated[int, typer.Option(help="Seed of weights and composites.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of weights and composites.")] = 0,
     data: Data = DATA,
     cache: Cache = CACHE,
 ) -> None:
     """Train on composites until --images are seen; a checkpoint every 6,000."""
     settings = fitting.FitSettings(images=images, batch=batch, rate=rate, seed=seed)
     state = fitting.load(resume, settings, restart=restart) if resume else fitting.new_state(Architecture(), settings)
-    fitting.fit(state, fitting.open_composer(data, cache, settings), settings, out)
+    composer = fitting.open_composer(data, cache, settings)
+    with progress.shown() as (report, advance):
+        fitting.fit(state, composer, settings, out, report, advance=advance)
 
 
 @app.command()
@@ -66,7 +69,7 @@ def export(
     out: Annotated[Path, typer.Argument(help="ONNX file to write.")],
     int8: Annotated[bool, typer.Option(help="Quantise, calibrated on composites.")] = True,
     record: Annotated[bool, typer.Option(help="Measure it; make it the manifest's default.")] = False,
-    calibration: Annotated[int, typer.Option(help="Composites to calibrate with.")] = 160,
+    calibration: Annotated[int, typer.Option(min=1, help="Composites to calibrate with.")] = 160,
     data: Data = DATA,
     cache: Cache = CACHE,
 ) -> None:

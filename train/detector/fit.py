@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from train import autocast, checkpoint
+from train import autocast, checkpoint, progress
 from train.detector import backgrounds, faces
 from train.detector.anchors import Anchors, make_anchors
 from train.detector.composites import Composer, Scene
@@ -191,7 +191,15 @@ def open_composer(data: Path, cache: Path, settings: FitSettings, *, training: b
     return Composer(bank, bank.indices(training=training), pictures)
 
 
-def fit(state: State, composer: Composer, settings: FitSettings, folder: Path) -> None:
+def fit(
+    state: State,
+    composer: Composer,
+    settings: FitSettings,
+    folder: Path,
+    report: progress.Report = print,
+    *,
+    advance: progress.Advance = progress.silent,
+) -> None:
     """Train until `settings.images` are seen, a checkpoint and a line of JSON in folder/log.jsonl now and then."""
     cv2.setNumThreads(1)
     folder.mkdir(parents=True, exist_ok=True)
@@ -199,6 +207,7 @@ def fit(state: State, composer: Composer, settings: FitSettings, folder: Path) -
     sums, steps, started = np.zeros(4), 0, time.monotonic()
     next_save = state.images_seen + settings.checkpoint_every
     if state.images_seen >= settings.images:
+        report(f"{state.images_seen} of {settings.images} images seen: there is nothing left to train")
         return
     for scenes, size in draw_scenes(composer, settings, state.images_seen):
         # a short memory at first, so that the random start is forgotten
@@ -206,12 +215,18 @@ def fit(state: State, composer: Composer, settings: FitSettings, folder: Path) -
         loss = train_step(state, scenes, anchors[size], learning_rate(state.images_seen, settings), keep)
         sums += [float(part.detach()) for part in (loss.score, loss.box, loss.points, loss.total)]
         steps += 1
+        advance(state.images_seen / settings.images, f"{state.images_seen} of {settings.images} images")
         if state.images_seen >= min(next_save, settings.images):
             means = dict(zip(("score", "box", "points", "total"), (sums / steps).round(4).tolist(), strict=True))
             speed = round(steps * settings.batch / (time.monotonic() - started), 1)
             with (folder / "log.jsonl").open("a") as log:
                 log.write(json.dumps({"images": state.images_seen, "images_per_s": speed, **means}) + "\n")
             save(state, folder / "last.pt")
+            left = max(0, settings.images - state.images_seen) / max(speed, 0.1) / 60
+            report(
+                f"{state.images_seen} of {settings.images} images, {speed}/s, {left:.0f} min left: "
+                + ", ".join(f"{name} {value}" for name, value in means.items())
+            )
             sums, steps, started = np.zeros(4), 0, time.monotonic()
             next_save += settings.checkpoint_every
         if state.images_seen >= settings.images:

@@ -1,10 +1,13 @@
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from train import autocast
+from train.detector.__main__ import app
 from train.detector.anchors import encode_boxes, encode_points, make_anchors
 from train.detector.assignment import assign
 from train.detector.composites import Composer
@@ -84,6 +87,21 @@ def test_a_run_stops_resumes_and_leaves_a_network(composer: Composer, tmp_path: 
     network, seen = load_averaged(tmp_path / "last.pt")
     assert seen == 24
     assert all(np.isfinite(weight.detach().numpy()).all() for weight in network.parameters())
+
+
+def test_a_run_says_how_far_it_is_and_that_it_is_at_its_end(composer: Composer, tmp_path: Path) -> None:
+    state, said, shares = new_state(TINY, SETTINGS), list[str](), list[float]()
+    fit(state, composer, SETTINGS, tmp_path, said.append, advance=lambda share, _text: shares.append(share))
+    assert len(said) == 2
+    assert re.match(r"12 of 24 images, [0-9.]+/s, \d+ min left: score ", said[0])
+    assert shares == pytest.approx([seen / 24 for seen in range(4, 25, 4)])
+    fit(state, composer, SETTINGS, tmp_path, said.append)
+    assert said[-1] == "24 of 24 images seen: there is nothing left to train"
+
+
+@pytest.mark.parametrize("option", ["--batch", "--images"])
+def test_a_number_out_of_range_is_refused(option: str) -> None:
+    assert CliRunner().invoke(app, ["fit", option, "0"]).exit_code == 2
 
 
 def test_a_compact_checkpoint_goes_on_from_nearly_the_same(composer: Composer, tmp_path: Path) -> None:
