@@ -123,7 +123,7 @@ class RestoreSettings(Section):
     provider: Provider = Field("auto", description="ONNX Runtime execution provider")
     threads: int = Field(2, ge=1, le=64, description="processor threads of one network run")
     max_faces: int = Field(
-        4, ge=1, le=16, description="faces enhanced at the most, largest first; unset, `enhance` takes 16"
+        4, ge=1, le=16, description="faces enhanced at the most, largest first; unset, `enhance` takes all"
     )
 
 

@@ -24,7 +24,7 @@ from frrcam.cli import app
 from frrcam.config import Settings, load_settings
 from frrcam.enhance import Bar, EnhanceOptions, Networks, Report, Silent, enhance
 from frrcam.enhance.jobs import plan_jobs
-from frrcam.enhance.run import MAX_FACES, Enhancer
+from frrcam.enhance.run import Enhancer
 from frrcam.errors import (
     SinkForbidden,
     SinkNotFound,
@@ -393,7 +393,7 @@ def test_a_clip_of_a_picture_every_two_seconds_is_enhanced(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("flags", "setting", "faces"),
-    [({}, None, MAX_FACES), ({}, "1", 1), ({"max_faces": 2}, "1", 2), ({"max_faces": 16}, None, 16), ({}, "4", 4)],
+    [({}, None, 20), ({}, "1", 1), ({"max_faces": 2}, "1", 2), ({"max_faces": 16}, None, 16), ({}, "4", 4)],
 )
 def test_all_faces_are_enhanced_unless_a_setting_says_how_many(
     environment: MutableMapping[str, str], flags: dict[str, int], setting: str | None, faces: int

@@ -41,9 +41,9 @@ MaxFaces = Annotated[
     int | None, typer.Option("--max-faces", min=1, max=16, help="Faces enhanced, largest first; default: 4.")
 ]
 MaxFacesOffline = Annotated[
-    int | None, typer.Option("--max-faces", min=1, max=16, help="Faces enhanced, largest first; default: 16.")
+    int | None, typer.Option("--max-faces", min=1, max=16, help="Faces enhanced, largest first; default: all.")
 ]
-"""Where nothing waits for a picture, there is time for more."""
+"""Where nothing waits for a picture, there is time for all."""
 Json = Annotated[bool, typer.Option("--json", help="For machines: JSON on standard output.")]
 
 

@@ -30,7 +30,7 @@ from frrcam.sources.video import VideoSource
 
 _log = logging.getLogger(__name__)
 
-MAX_FACES = 16
+MAX_FACES = sys.maxsize
 """Faces enhanced in one picture where no setting says how many: here there is time for all."""
 SETTLE_S = (0.5, 0.25)
 """Seconds before a file's first picture at which it is held up already: a doubtful face is believed when it is seen
