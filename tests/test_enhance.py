@@ -571,6 +571,18 @@ def test_a_folder_goes_on_past_bad_files(tmp_path: Path) -> None:
     assert (as_json["done"], as_json["failed"], len(as_json["files"])) == (2, 2, 4)
 
 
+def test_a_phones_heic_is_refused_and_no_clip_of_its_first_tile(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    write(source / "a.png", scene())
+    write_clip(tmp_path / "tiles.mp4").rename(source / "b.heic")  # which FFmpeg would play
+    said: list[str] = []
+    report = run(source, tmp_path / "out", said=said)
+    assert nothing_but(tmp_path / "out", ["a.png"])
+    assert report.failed == 1
+    assert said[0].startswith(f"error: {source / 'b.heic'}: not a picture that can be decoded (JPEG, ")
+
+
 def test_a_folder_goes_on_past_a_network_that_breaks(tmp_path: Path) -> None:
     class Hiccup(FakeRestorer):
         def restore(self, crops: list[Image]) -> Restored:

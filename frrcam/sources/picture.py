@@ -12,8 +12,9 @@ from frrcam.frame import Frame, Image
 from frrcam.sources.base import Closing, SourceInfo
 from frrcam.sources.files import check_file, check_rate, check_size, quiet_opencv
 
-SUFFIXES = frozenset({".bmp", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-"""What is taken for a picture by its name alone, whatever is inside."""
+SUFFIXES = frozenset({".avif", ".bmp", ".heic", ".heif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+"""What is taken for a picture by its name alone, whatever is inside. HEIC, a phone's, cannot be decoded, and is not to
+be passed over in a folder, nor played: FFmpeg sees a clip of the first of its tiles."""
 
 
 def is_picture(path: Path) -> bool:

@@ -97,6 +97,7 @@ def test_knows_pictures_from_clips(tmp_path: Path) -> None:
     write(tmp_path / "face.png", picture(0)).rename(tmp_path / "face")
     assert is_picture(tmp_path / "face")
     assert is_picture(tmp_path / "nothing.JPG")
+    assert is_picture(tmp_path / "IMG_0001.HEIC")
     assert not is_picture(write_clip(tmp_path / "clip.mp4", 1))
     assert not is_picture(tmp_path / "nothing")
 
