@@ -207,9 +207,10 @@ def test_status_is_shown(bench: Bench) -> None:
 def test_a_screen_reader_is_told_what_is_new_and_nothing_twice(bench: Bench) -> None:
     watch = """
     window.said = [];
-    for (const id of ["state", "notices"])
-      new MutationObserver((changes) => said.push(...changes.flatMap((change) => [...change.addedNodes].map((node) =>
-        node.textContent)))).observe(document.getElementById(id), { childList: true, subtree: true });
+    for (const region of document.querySelectorAll("[aria-live], [role=status], [role=alert], output"))
+      if (region.ariaLive !== "off")
+        new MutationObserver((changes) => said.push(...changes.flatMap((change) => [...change.addedNodes].map((node) =>
+          node.textContent)))).observe(region, { childList: true, subtree: true });
     """
 
     async def task(page: Page) -> None:
