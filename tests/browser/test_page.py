@@ -243,6 +243,15 @@ def test_with_high_contrast_the_switches_are_seen(bench: Bench) -> None:
     bench.drive(task)
 
 
+def test_with_reduced_motion_nothing_moves(bench: Bench) -> None:
+    async def task(page: Page) -> None:
+        await page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-reduced-motion", "value": "reduce"}])
+        takes = "[...document.querySelectorAll('*')].flatMap((one) => [null, '::before'].map((part) => "
+        assert await page.evaluate(f"{takes}getComputedStyle(one, part).transitionDuration)).every(s => s === '0s')")
+
+    bench.drive(task)
+
+
 @pytest.mark.parametrize("size", [(1440, 900), (820, 1100), (380, 800)])
 def test_nothing_is_wider_than_the_window(bench: Bench, size: tuple[int, int]) -> None:
     async def task(page: Page) -> None:
