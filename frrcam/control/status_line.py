@@ -15,6 +15,14 @@ CLEAR_LINE = "\r\x1b[K"
 """What a terminal takes for: back to the line's beginning, and empty to its end."""
 
 
+def columns(terminal: TextIO) -> int:
+    """How wide it is; 0 where that is not known."""
+    try:
+        return os.get_terminal_size(terminal.fileno()).columns
+    except OSError:
+        return 0
+
+
 class StatusLine:
     """Every second: one JSON line on stdout, or a line that rewrites itself on a terminal, or nothing.
 
@@ -30,10 +38,11 @@ class StatusLine:
         out: TextIO | None = None,
         err: TextIO | None = None,
         every_s: float = 1.0,
+        width: Callable[[TextIO], int] = columns,
     ) -> None:
-        """`out` and `err`: instead of the standard ones, for tests."""
+        """`out` and `err`: instead of the standard ones, for tests; `width`: columns of `err`, 0 if unknown."""
         self._status, self._as_json, self._say, self._every_s = status, as_json, say, every_s
-        self._out, self._err = out or sys.stdout, err or sys.stderr
+        self._out, self._err, self._width = out or sys.stdout, err or sys.stderr, width
         self._shown, self._lock = False, threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="frrcam-status", daemon=True)
@@ -72,8 +81,10 @@ class StatusLine:
         if self._as_json:
             print(json.dumps(status.model_dump(mode="json")), file=self._out, flush=True)
             return
+        # of a line that runs on into a second row only that one would be cleared: the first would stay, every second
+        line = summary(status)[: max(self._width(self._err) - 1, 0) or None]
         with self._lock:
-            print(f"{CLEAR_LINE}{summary(status)}", end="", file=self._err, flush=True)
+            print(f"{CLEAR_LINE}{line}", end="", file=self._err, flush=True)
             self._shown = True
 
 

@@ -3,8 +3,12 @@ import json
 import os
 import threading
 
+import pytest
+
 from frrcam.control.status import Status
-from frrcam.control.status_line import StatusLine
+from frrcam.control.status_line import StatusLine, columns, summary
+
+LONG = "the processor is busy; a lighter network is tried before faces are left out"
 
 
 class Asked:
@@ -15,7 +19,7 @@ class Asked:
 
     def __call__(self) -> Status:
         self.again.release()
-        return Status(state="running")
+        return Status(state="running", rung_reason=LONG)
 
     def wait(self, times: int) -> None:
         for _ in range(times):
@@ -60,6 +64,23 @@ def test_what_is_said_on_a_terminal_stands_on_a_line_of_its_own() -> None:
     assert notice == ""
     assert len(before) >= 2
     assert terminal.getvalue().endswith("\n")
+
+
+@pytest.mark.parametrize(("wide", "shown"), [(40, 39), (80, 79), (400, None), (0, None)])
+def test_the_line_fits_into_the_terminal(wide: int, shown: int | None) -> None:
+    terminal, asked = Terminal(), Asked()
+    with StatusLine(asked, False, print, err=terminal, every_s=0.0, width=lambda _: wide):
+        asked.wait(3)
+    whole = summary(Status(state="running", rung_reason=LONG))
+    assert len(whole) > 80
+    assert terminal.getvalue().split("\r\x1b[K")[1] == whole[:shown]
+
+
+def test_the_width_is_the_terminals_own() -> None:
+    assert columns(io.StringIO()) == 0
+    reading, writing = os.pipe()
+    with os.fdopen(reading), os.fdopen(writing, "w") as pipe:
+        assert columns(pipe) == 0
 
 
 def test_without_a_status_line_nothing_is_cleared() -> None:
