@@ -73,7 +73,8 @@ def main() -> None:
     except (typer.Abort, KeyboardInterrupt):
         code = 130
     except OSError as error:  # what the system refuses is no fault of ours, such as standard output on a full disk
-        say_error(f"{error.filename or 'standard output'}: {error.strerror or error}")
+        nameless = "the current folder" if isinstance(error, FileNotFoundError) else "standard output"
+        say_error(f"{error.filename or nameless}: {error.strerror or error}")
         code = 1
     except Exception as error:
         code = _misuse(error)

@@ -85,6 +85,13 @@ def test_standard_output_on_a_full_disk_is_one_line(command: str) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
+def test_a_current_folder_that_was_deleted_is_named() -> None:
+    ran = typed('gone=$(mktemp -d) && cd "$gone" && rmdir "$gone" && frrcam start --source demo -o out.mp4')
+    assert ran.returncode == 1
+    assert ran.stderr.endswith("frrcam: error: the current folder: No such file or directory\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
 def test_standard_output_may_be_closed_cut_short_or_without_arrows() -> None:
     closed = typed("frrcam models --json >&-")
     assert (closed.returncode, closed.stderr) == (0, "")
