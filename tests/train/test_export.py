@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from onnx import numpy_helper
-from onnxruntime.quantization import QuantFormat, quantize_static
+from onnxruntime.quantization import CalibrationMethod
 
 from frrcam.restore import contract
 from train import evaluate, folders, rounding, shuffle
 from train.data import Faces
-from train.export import TOLERANCE, Deployed, accept, compare, export, session
+from train.export import TOLERANCE, Deployed, accept, compare, export, session, traced
 from train.model import FRRNet
-from train.quantise import FILTERS, Pictures, float_nodes, quantise
+from train.quantise import FILTERS, QUANTISED, Pictures, float_nodes, quantise, static_int8
 
 pytestmark = [
     pytest.mark.train,
@@ -172,10 +172,10 @@ def test_a_shuffle_that_moves_whole_pixels_changes_no_value(tmp_path: Path) -> N
     layers = torch.nn.Sequential(before, torch.nn.PixelShuffle(2), after).eval()
     single, int8, moved = (tmp_path / f"{name}.onnx" for name in ("single", "int8", "moved"))
     image = torch.rand(1, 3, 12, 8)
-    torch.onnx.export(layers, (image,), single, input_names=[contract.INPUT], opset_version=18, dynamo=True)
+    onnx.save(traced(layers, image, contract.INPUT, ["found"], {}), single)
     pictures = Pictures(contract.INPUT, [image.numpy()])
-    quantize_static(str(single), str(int8), pictures, quant_format=QuantFormat.QDQ, per_channel=True)
-    model = onnx.load(str(int8))
+    model = static_int8(single, pictures, QUANTISED, lambda _: [], CalibrationMethod.MinMax)
+    onnx.save(model, int8)
     assert shuffle.channels_last(model) == 1
     onnx.save(model, moved)
     wanted, found = (session(path).run(None, {contract.INPUT: image.numpy()})[0] for path in (int8, moved))
