@@ -339,7 +339,7 @@ def elsewhere(ward: Ward) -> None:
         (plain_avx2, "processor", "info", "without VNNI", ""),
         (ancient, "processor", "warn", "neither VNNI nor AVX2", ""),
         (arm, "processor", "ok", "asimddp", ""),
-        (no_openvino_device, "provider openvino", "warn", "lists no CPU", ""),
+        (no_openvino_device, "provider openvino", "info", "lists no CPU", ""),
         (no_cuda, "provider cuda", "info", "not installed", ""),
         (cut_model, "model detector", "bad", "is cut off", "git restore weights"),
         (no_models, "models", "bad", "no model manifest", ""),

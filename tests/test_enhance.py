@@ -287,6 +287,32 @@ def test_a_colour_profile_is_kept(tmp_path: Path) -> None:
         assert bytes(dict(zip(kinds, chunks, strict=True))[cv2.IMAGE_METADATA_ICCP].ravel()) == profile.tobytes()
 
 
+@pytest.mark.skipif(not hasattr(cv2, "imdecodeWithMetadata"), reason="this OpenCV tells no EXIF")
+@pytest.mark.parametrize("compare", [False, True])
+def test_when_a_picture_was_taken_is_kept_and_its_turn_is_not(tmp_path: Path, compare: bool) -> None:
+    turned = b"MM\0*\0\0\0\x08" + struct.pack(">HHHIHHI", 1, 0x0112, 3, 1, 6, 0, 0) + b"2024:05:06"
+    _, data = cv2.imencodeWithMetadata(".jpg", scene(), [cv2.IMAGE_METADATA_EXIF], [np.frombuffer(turned, np.uint8)])
+    (tmp_path / "in.jpg").write_bytes(data.tobytes())
+    for name in ("out.jpg", "out.png", "out.webp"):
+        run(tmp_path / "in.jpg", tmp_path / name, compare=compare)
+        after, kinds, chunks = cv2.imreadWithMetadata(str(tmp_path / name), flags=cv2.IMREAD_COLOR)
+        kept = bytes(dict(zip(kinds, chunks, strict=True))[cv2.IMAGE_METADATA_EXIF].ravel())
+        assert kept == turned.replace(b"\0\x06\0\0", b"\0\x01\0\0")
+        assert after.shape[:2] == (WIDTH, HEIGHT * (1 + compare))
+
+
+@pytest.mark.skipif(not hasattr(cv2, "imdecodeWithMetadata"), reason="this OpenCV tells no EXIF")
+def test_notes_too_long_for_a_jpeg_cost_neither_picture_nor_profile(tmp_path: Path) -> None:
+    long = b"MM\0*\0\0\0\x08" + struct.pack(">HI", 0, 0) + bytes(70_000)
+    profile = np.frombuffer(bytes(16) + b"RGB " + bytes(108), np.uint8)
+    kinds = [cv2.IMAGE_METADATA_ICCP, cv2.IMAGE_METADATA_EXIF]
+    _, data = cv2.imencodeWithMetadata(".webp", scene(), kinds, [profile, np.frombuffer(long, np.uint8)])
+    (tmp_path / "in.webp").write_bytes(data.tobytes())
+    run(tmp_path / "in.webp", tmp_path / "out.jpg")
+    kinds = cv2.imreadWithMetadata(str(tmp_path / "out.jpg"), flags=cv2.IMREAD_COLOR)[1]
+    assert list(kinds) == [cv2.IMAGE_METADATA_ICCP]
+
+
 @pytest.mark.parametrize("ending", [".png", ".tif"])
 def test_transparency_in_sixteen_bits_is_kept_in_eight(tmp_path: Path, ending: str) -> None:
     alpha = np.tile(np.arange(WIDTH, dtype=np.uint8), (HEIGHT, 1))

@@ -23,7 +23,7 @@ from frrcam.runtime.budget import GAP_S
 from frrcam.runtime.ladder import Plan
 from frrcam.runtime.pipeline import Outcome, Pipeline
 from frrcam.say import Say
-from frrcam.sinks.picture import Extras, read_extras, write_picture
+from frrcam.sinks.picture import read_extras, write_picture
 from frrcam.sinks.video import VideoSink
 from frrcam.sources.picture import count_pictures, is_picture, read_picture
 from frrcam.sources.video import VideoSource
@@ -198,7 +198,7 @@ def _enhance_picture(job: Job, enhancer: Enhancer, shown: Monitor) -> int:
     before = read_picture(job.source)
     after = enhancer.enhance(Frame(before, 0, 0.0, job.source.name))
     extras = read_extras(job.source, before)
-    write_picture(job.target, after, Extras(None, extras.profile) if enhancer.compare else extras)
+    write_picture(job.target, after, extras._replace(alpha=None) if enhancer.compare else extras)
     shown.advance()
     return 1
 
