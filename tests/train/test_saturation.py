@@ -52,6 +52,15 @@ def test_a_step_is_no_wider_than_it_must_be(weight: NDArray[np.float32]) -> None
     np.testing.assert_allclose(spread, np.maximum(np.abs(alone).max(1) / 126, np.finfo(np.float32).tiny), rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("row", "most"),
+    [([5, 4, 0, 0, 0, 0], 9), ([0, 0, 5, 4, 0, 0], 9), ([0, 0, 0, 5, 4, 0], 9), ([0, 5, 4, 0, 0, 0], 5)],
+)
+def test_neighbours_of_an_odd_number_of_channels_are_paired_with_and_without_a_gap(row: list[int], most: int) -> None:
+    weight = np.array(row, np.float32).reshape(1, 1, 2, 3).transpose(0, 3, 1, 2)
+    assert saturation.neighbours(weight) == saturation.neighbours(-weight) == [most]
+
+
 def test_plain_int8_would_overflow() -> None:
     weight = np.full((1, 2, 1, 1), 0.5, np.float32)
     plain = np.rint(weight / (0.5 / 127)).astype(np.int8)
