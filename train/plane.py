@@ -26,16 +26,28 @@ class Place:
 def places(versions: Sequence[Version], shipped: set[str], paper: float) -> list[Place]:
     """The versions that were timed. paper: milliseconds of the paper's own network; shipped: by sha256.
 
-    A version's time is its share of the paper's in the run that measured it, in this machine's milliseconds.
+    A version's time is its share of the paper's in the run that measured it, in this machine's milliseconds. One of the
+    same build as a file that ships takes that file's share: int8's is another on another kind of processor, and so what
+    was timed elsewhere would dominate, or be dominated, by its machine. What ships was exported from its training
+    more than once; the exports before are left out.
     """
+    ships = {build(version): version for version in versions if version["sha256"] in shipped}
     found = []
     for version in versions:
+        like = ships.get(build(version), version)
+        if like is not version and like["images_seen"] == version["images_seen"]:
+            continue
         psnr = version["report"]["quality"]["shown"]["whole"]["psnr"]
-        if version.get("ratio") is not None and psnr is not None:
+        if like.get("ratio") is not None and psnr is not None:
             own = (psnr["value"], psnr["low"], psnr["high"])
-            time = version["ratio"] * paper
+            time = like["ratio"] * paper
             found.append(Place(version["name"], time, own, version["sha256"] in shipped, version["precision"]))
     return found
+
+
+def build(version: Version) -> tuple[object, ...]:
+    """What a version's time depends on: crop and precision by its name, and how much it computes."""
+    return (version["name"], *(version[part] for part in ("width", "depth", "stem_stride")), round(version["gmac"], 2))
 
 
 def dominated(place: Place, others: Sequence[Place]) -> bool:
@@ -68,10 +80,10 @@ def draw(found: Sequence[Place], paper: float, path: Path) -> None:
             elinewidth=0.8,
             capsize=2,
         )
-        label = place.name.removeprefix("frrnet-")
-        axes.annotate(
-            label, (place.milliseconds, value), (6, 5), textcoords="offset points", fontsize=7.5, color=colour
-        )
+        if place.shipped or not grey:  # of the others there are too many to read
+            label = place.name.removeprefix("frrnet-")
+            at = (place.milliseconds, value)
+            axes.annotate(label, at, (6, 5), textcoords="offset points", fontsize=7.5, color=colour)
     for share in (1, *SHARES):
         title = "the paper's own, fp32" if share == 1 else f"1/{share} of it"
         axes.axvline(paper / share, color="tab:red", linewidth=1, linestyle="-" if share == 1 else ":")

@@ -146,7 +146,17 @@ def test_a_rung() -> None:
 def made(name: str, ratio: float | None, psnr: float) -> measurements.Version:
     figure = {"value": psnr, "low": psnr - 1, "high": psnr + 1, "count": 9}
     quality = {"shown": {"whole": {"psnr": figure}}}
-    return {"name": name, "sha256": name, "ratio": ratio, "precision": "int8", "report": {"quality": quality}}
+    built = {"width": 16, "depth": 2, "stem_stride": 4, "gmac": 3.4, "precision": "int8", "images_seen": 9}
+    return {"name": name, "sha256": name, "ratio": ratio, "report": {"quality": quality}, **built}
+
+
+def test_what_no_longer_ships_takes_the_time_of_its_like(tmp_path: Path) -> None:
+    """Two processors: on the one before, int8 took half as long of the paper's time."""
+    ships, before = made("best", 0.1, 27.0), made("best", 0.05, 27.0) | {"sha256": "before", "images_seen": 8}
+    exported_before, other = before | {"images_seen": 9}, before | {"gmac": 3.1}
+    found = plane.places([ships, before, exported_before, other], {"best"}, paper=300.0)
+    assert [(place.milliseconds, place.shipped) for place in found] == [(30, True), (30, False), (15, False)]
+    assert not plane.dominated(found[0], found[:2])
 
 
 def test_the_plane(tmp_path: Path) -> None:
