@@ -50,6 +50,10 @@ _COLOUR_STEP = 15.0, 40.0
 """A change of overall colour in levels that begins to be believed at once, and one that is wholly …"""
 _LIGHT_STEP = 0.1, 0.3
 """… if the light on the crop has changed as well, by these shares of it: else it is but the network's whim."""
+_LIGHT = 4.0
+"""Deviation, in pixels of the plane that motion is measured on, of what light is read over: more than an eye."""
+_MOST_GAIN = 4.0
+"""What light multiplies by at the most, or divides."""
 _STILL = 0.1, 0.4
 """Shares of a face that are still up to which it counts as moving, and from which as still."""
 _YOUNG = 0.2
@@ -78,7 +82,7 @@ class FaceMemory:
         self._noise = 2.0
         self._face, self._fresh, self._mask = _blank(0, 0, 3), _blank(0, 0, 3), _blank(0, 0)
         self._seen: Image = np.zeros((0, 0, 3), np.uint8)
-        self._shading: Change | None = None
+        self._relit: Change | None = None
         self._light = np.zeros(3)
         self._crop, self._moved = _blank(_SMALL, _SMALL), _blank(_SMALL, _SMALL)
 
@@ -104,7 +108,7 @@ class FaceMemory:
             self._begin(crop, small, mask, effect)
         else:
             self._average(crop, small, mask, effect, moving, self._stale + dt)
-        self._seen, self._shading, self._stale = crop, None, 0.0
+        self._seen, self._relit, self._stale = crop, None, 0.0
         np.subtract(self._face, crop, out=self._fresh)
         return Remembered(self._fresh, self._mask, self._effect)
 
@@ -117,7 +121,7 @@ class FaceMemory:
             self._face, self._mask = _resampled(self._face, size), _resampled(self._mask, size)
             self._seen = np.asarray(cv2.resize(self._seen, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
         self._fresh = _blank(size, size, 3)
-        self._shading, self._size = None, size
+        self._relit, self._size = None, size
 
     def _begin(self, crop: Image, small: Plane, mask: Mask, effect: float) -> None:
         np.copyto(self._face, self._fresh)
@@ -190,25 +194,30 @@ class FaceMemory:
         return max(_gain(dt, min(seconds, self._age)), believed)
 
     def _reuse(self, crop: Image, small: Plane, dt: float) -> Remembered | None:
-        """The remembered face once more; where it has moved since, only its shading: its detail is elsewhere now."""
+        """The remembered face once more; where it has moved since, only its light: its detail is elsewhere now."""
         self._stale += dt
         left = 1.0 - max(self._stale - HOLD_SECONDS, 0.0) / FADE_SECONDS
         moving = None if left <= 0.0 else self._motion(small, 0.0)
         if moving is None:
             self._empty, self._effect = True, 0.0
             return None
-        if self._shading is None:
-            seen = cv2.subtract(self._face, self._seen, dtype=cv2.CV_32F)
-            self._shading = np.asarray(cv2.resize(seen, moving.shape, interpolation=cv2.INTER_AREA), np.float32)
+        if self._relit is None:
+            # a factor and no difference: where an eye was the network has added next to nothing, and its lid needs more
+            face, seen = (cv2.GaussianBlur(_shrunk(picture), (0, 0), _LIGHT) for picture in (self._face, self._seen))
+            self._relit = np.asarray(np.clip((face + 4) / (seen + 4), 1 / _MOST_GAIN, _MOST_GAIN), np.float32)
         change = np.subtract(self._face, crop, out=self._fresh)
         moved = cv2.merge([np.asarray(cv2.resize(moving, self._mask.shape), np.float32)] * 3)
-        shading = cv2.resize(self._shading, self._mask.shape)
-        change += moved * (shading - change)
+        light = cv2.resize(_shrunk(crop) * (self._relit - 1), self._mask.shape)
+        change += moved * (light - change)
         return Remembered(change, self._mask, self._effect * left)
 
 
 def _blank(*shape: int) -> NDArray[np.float32]:
     return np.zeros(shape, np.float32)
+
+
+def _shrunk(picture: Image | Change) -> Change:
+    return np.asarray(cv2.resize(picture, (_SMALL, _SMALL), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _low_pass(crop: Image) -> Plane:

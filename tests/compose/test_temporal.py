@@ -251,6 +251,22 @@ def test_reuse_does_not_freeze_a_moving_mouth() -> None:
     assert difference < -25.0
 
 
+def test_a_lid_that_closes_between_two_results_is_lit_like_skin() -> None:
+    """Where the dark eye was the network had added next to nothing: no shadow of it is to stay on the lid."""
+    scene, memory = Scene(noise=1.0, waver=0.0, shift=0.0), FaceMemory()
+    skin = scene.clean[44:54, 44:64].mean(axis=(0, 1))
+    eye, within = np.s_[38:46, 30:46], np.s_[40:44, 33:43]
+    scene.clean[eye] = 20.0
+    closed = scene.clean.copy()
+    closed[eye] = skin
+    for _ in range(30):
+        scene.show(memory)
+    crop, _ = scene.look(closed)
+    again = memory.update(crop, None, None, None, DT)
+    assert again is not None
+    assert np.abs((crop + again.change - closed)[within].mean()) < 0.15 * skin.mean()
+
+
 def test_nothing_to_reuse() -> None:
     assert FaceMemory().update(np.zeros((64, 64, 3), np.uint8), None, None, None, DT) is None
 
