@@ -30,7 +30,7 @@ _LONGEST_STEP = 0.08
 _TILTED = 0.65
 """Radians from upright beyond which the detector, trained on upright heads, may not see a face that is there."""
 _LEAST_VISIBLE = 0.35
-"""Share of the box that must lie in the picture."""
+"""Share of the box that must lie in the picture, else its confidence falls: what is left of it is not to pop."""
 
 
 class FollowedFace:
@@ -45,7 +45,7 @@ class FollowedFace:
         self._steady, self._euro = self._filter.points, OneEuro()
         self._velocity, self._speed = 0j, 0.0
         self._age = self._seen_until = self._doubt = self._unseen = 0.0
-        self._flows, self._refused = True, False
+        self._flows, self._refused, self._leaves = True, False, False
         self._patch = Patch.around(image, self.centre, self.side)
         self._portrait = self._look()
 
@@ -118,6 +118,7 @@ class FollowedFace:
         """Ends the picture: confidence, smoothing, and the patch that the next picture is compared with."""
         if self._refused or self._unseen > UNSEEN:
             self._doubt += dt
+        self._leaves = not self.detected and self._visible(image.shape[1], image.shape[0]) < _LEAST_VISIBLE
         self.confidence = min(max(self.confidence + self._trend() * min(dt, _LONGEST_STEP), 0.0), 1.0)
         self._steady = self._euro(self.points, self._speed, dt)
         centre = self.centre
@@ -132,10 +133,13 @@ class FollowedFace:
             return True
         if self.detected:
             return False
+        return self.confidence <= 0.0 or not self._visible(width, height) or (self._refused and not self.shown)
+
+    def _visible(self, width: int, height: int) -> float:
+        """The share of the box that lies in a picture of that size."""
         left, top, right, bottom = self.track.box
         across, down = min(right, width) - max(left, 0.0), min(bottom, height) - max(top, 0.0)
-        visible = max(across, 0.0) * max(down, 0.0) / max((right - left) * (bottom - top), 1.0)
-        return self.confidence <= 0.0 or visible < _LEAST_VISIBLE or (self._refused and not self.shown)
+        return max(across, 0.0) * max(down, 0.0) / max((right - left) * (bottom - top), 1.0)
 
     @property
     def strange(self) -> bool:
@@ -160,6 +164,8 @@ class FollowedFace:
         """Confidence gained or lost per second."""
         if self.detected:
             return 1 / _RECOVERY
+        if self._leaves:
+            return -1 / _LOST
         if not self._flows:  # quick motion or noise may cost a picture or two, the face itself shows if it is there
             return 0.0 if self._alike and not self._doubt else -1 / _LOST
         if not self._doubt:  # after a loss, flow may have taken hold of what stands where the face was

@@ -154,6 +154,17 @@ def test_no_ghost_stays_where_a_face_leaves() -> None:
             assert not tracks
 
 
+def test_what_is_left_of_a_face_that_leaves_does_not_pop() -> None:
+    """It sinks below the picture; the forehead is still there when too little is left to follow."""
+    poses = [Pose(320, 180 + 8.0 * i, 150) for i in range(30)]
+    seen = [[pose.detection()] if pose.y < 330 else [] for pose in poses]
+    pictures = [(picture(WALL, pose), seen[i] if i % 3 == 0 else None) for i, pose in enumerate(poses)]
+    shown = [found[0].confidence if found else 0.0 for found in run(Tracker(), pictures)]
+    assert shown[18] == 1.0
+    assert shown[-1] == 0.0
+    assert -min(np.diff(shown)) < 0.5
+
+
 def test_a_face_that_vanishes_is_gone_at_once() -> None:
     pose = Pose(320, 180, 150)
     tracker = Tracker()
