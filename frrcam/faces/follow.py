@@ -45,7 +45,7 @@ class FollowedFace:
         self._steady, self._euro = self._filter.points, OneEuro()
         self._velocity, self._speed = 0j, 0.0
         self._age = self._seen_until = self._doubt = self._unseen = 0.0
-        self._flows, self._refused, self._leaves = True, False, False
+        self._flows, self._held, self._refused, self._leaves = True, True, False, False
         self._patch = Patch.around(image, self.centre, self.side)
         self._portrait = self._look()
 
@@ -84,6 +84,7 @@ class FollowedFace:
         if found is None and abs(ahead) > 1.0:
             found, after = self._flow(image, 0j)
         self._flows = found is not None
+        self._held = self._held and self._flows
         if found is not None:
             self._filter.carry(found(before), self.side, sure=True)
             centre = self.centre
@@ -102,8 +103,14 @@ class FollowedFace:
 
     def correct(self, detection: Detection) -> None:
         """Takes in the detection that belongs to this face."""
-        self._filter.correct(_complex(detection.points), self.side, detection.score)
-        self.box = self.box + (0.25 if self._flows else 1.0) * (_corners(detection) - self.box)
+        measured = _complex(detection.points)
+        if not self._held and self._filter.contradicts(measured, self.side, detection.score):
+            # flow has failed since the last one, and where the last velocity led to the face is not
+            self._filter, self._euro = PointFilter(measured, self.side), OneEuro()
+        else:
+            self._filter.correct(measured, self.side, detection.score)
+        self.box = self.box + (0.25 if self._held else 1.0) * (_corners(detection) - self.box)
+        self._held = True
         self.detected, self.shown, self._refused = True, True, False
         self._seen_until, self._doubt, self._unseen = self._age, 0.0, 0.0
 

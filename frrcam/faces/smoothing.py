@@ -40,12 +40,15 @@ class PointFilter:
         self._variance += float(error) ** 2
         self.points = points
 
+    def contradicts(self, measured: Positions, side: float, score: float) -> bool:
+        """Whether a detection's points lie where, by what the filter knows, they cannot be."""
+        return self._off(measured) > self._believed(side, score)
+
     def correct(self, measured: Positions, side: float, score: float) -> float:
         """Takes in a detection's points; gives the gain it was taken with, (0,1]."""
-        noise = (DETECTOR_ERROR * side / max(score, 0.1)) ** 2
+        noise = self._noise(side, score)
         innovation = measured - self.points
-        size = float(np.sqrt(np.mean(np.abs(innovation) ** 2) / 2))
-        innovation = innovation * min(1.0, OUTLIER * float(np.sqrt(self._variance + noise)) / max(size, 1e-9))
+        innovation = innovation * min(1.0, self._believed(side, score) / max(self._off(measured), 1e-9))
         self._bias += 0.3 * (innovation - self._bias)
         # white noise of that variance would leave about 0.42 of its deviation in this average
         lasting = float(np.sqrt(np.mean(np.abs(self._bias) ** 2) / 2)) - 0.6 * np.sqrt(noise)
@@ -55,6 +58,16 @@ class PointFilter:
         self._bias *= 1.0 - gain
         self._variance *= 1.0 - gain
         return float(gain)
+
+    def _off(self, measured: Positions) -> float:
+        return float(np.sqrt(np.mean(np.abs(measured - self.points) ** 2) / 2))
+
+    def _believed(self, side: float, score: float) -> float:
+        return OUTLIER * float(np.sqrt(self._variance + self._noise(side, score)))
+
+    @staticmethod
+    def _noise(side: float, score: float) -> float:
+        return (DETECTOR_ERROR * side / max(score, 0.1)) ** 2
 
 
 class OneEuro:

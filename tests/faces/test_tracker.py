@@ -165,6 +165,19 @@ def test_what_is_left_of_a_face_that_leaves_does_not_pop() -> None:
     assert -min(np.diff(shown)) < 0.5
 
 
+@pytest.mark.parametrize("later", [0, 1])
+def test_a_face_that_flow_lost_is_where_the_detector_sees_it(later: int) -> None:
+    """A jerk of the head at few pictures a second; the detector looks at once, or when flow follows the face again."""
+    still, jerked = Pose(250, 180, 150), Pose(305, 190, 150, angle=0.5)
+    tracker = Tracker()
+    run(tracker, [(picture(WALL, still), [still.detection()])] * 10)
+    moved = picture(WALL, jerked)
+    run(tracker, [(moved, None)], start=10 * DT)
+    assert tracker.urgent, "flow fails: else this would test nothing"
+    *_, found = run(tracker, [(moved, None)] * later + [(moved, [jerked.detection()])], start=11 * DT)
+    assert np.abs(found[0].points - jerked.points).max() < 0.1 * 150
+
+
 def test_a_face_that_vanishes_is_gone_at_once() -> None:
     pose = Pose(320, 180, 150)
     tracker = Tracker()
