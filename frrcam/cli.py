@@ -76,6 +76,12 @@ def main() -> None:
         nameless = "the current folder" if isinstance(error, FileNotFoundError) else "standard output"
         say_error(f"{error.filename or nameless}: {error.strerror or error}")
         code = 1
+    except (ImportError, MemoryError) as error:  # a library that is there and finds no room, mostly
+        what = "a library cannot be loaded" if isinstance(error, ImportError) else "there is not enough memory"
+        why = f" ({' '.join(str(error).split())})" if str(error) else ""
+        line = f"{what}{why}; frrcam takes about 1 GB of address space (see: ulimit -v)"
+        print(f"frrcam: error: {line}", file=sys.stderr)  # to print as usual takes more to be loaded
+        code = 1
     except Exception as error:
         code = _misuse(error)
     status = code if isinstance(code, int) else 0

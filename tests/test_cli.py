@@ -92,6 +92,22 @@ def test_a_current_folder_that_was_deleted_is_named() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
+@pytest.mark.parametrize("command", ["enhance in.png out.png", "start -s demo -o preview --frames 1", "bench"])
+@pytest.mark.parametrize(
+    ("lacking", "told"),
+    [
+        ("ImportError('libavutil.so.60: failed to map segment')", "a library cannot be loaded (libavutil.so.60: "),
+        ("MemoryError", "there is not enough memory; "),
+    ],
+)
+def test_too_little_memory_for_a_library_is_one_line(tmp_path: Path, command: str, lacking: str, told: str) -> None:
+    (tmp_path / "av.py").write_text(f"raise {lacking}")
+    ran = typed(f"frrcam {command}", PYTHONPATH=f"{tmp_path}:{Path(__file__).parents[1]}")
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert re.fullmatch(rf"frrcam: error: {re.escape(told)}.*ulimit -v.*\n", ran.stderr), ran.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
 def test_standard_output_may_be_closed_cut_short_or_without_arrows() -> None:
     closed = typed("frrcam models --json >&-")
     assert (closed.returncode, closed.stderr) == (0, "")
