@@ -14,9 +14,11 @@ from rich.table import Table
 
 from frrcam.config import Settings
 from frrcam.control.settings import LiveSettings, LiveValue
+from frrcam.control.status import Status
 from frrcam.errors import SinkUnusable, SourceUnusable
 from frrcam.frame import Frame, Image
 from frrcam.runtime import metrics as measure
+from frrcam.runtime.budget import Budget
 from frrcam.runtime.daemon import Daemon, EngineLoader
 from frrcam.runtime.engine import loaded
 from frrcam.sinks.base import Payload, SinkInfo
@@ -65,6 +67,8 @@ class BenchReport:
     peak_mb: float
     first_frame_s: float | None
     """From the start of the process to the first enhanced picture; None if there was none."""
+    plain_reason: str
+    """Why there was none; else ""."""
     provider: str
     model: str
     """What ran on the last picture, and on what; "" if no network did."""
@@ -130,12 +134,21 @@ def run_bench(
         cpu_cores=round(busy / wall, 2),
         peak_mb=_peak_mb(),
         first_frame_s=round(first - psutil.Process().create_time(), 2) if first else None,
+        plain_reason="" if first else _why_plain(status, engine.budget),
         provider=status.provider,
         model=status.model,
         source=info.name,
         size=f"{size[0]}x{size[1]}",
         period_ms=round(1000 / info.fps, 2),
     ), daemon
+
+
+def _why_plain(status: Status, budget: Budget) -> str:
+    """What kept all pictures plain, for people."""
+    if status.model:
+        return "no face was found"
+    taken = ", ".join(f"{name} {1000 * seconds:.0f} ms" for name, seconds in budget.warm_up_s.items())
+    return f"{status.rung_reason}; in the warm-up one took {taken}"
 
 
 def _peak_mb() -> float:
@@ -174,7 +187,10 @@ def as_tables(report: BenchReport) -> list[Table]:
         ("faces", f"{report.faces:g} on average, {report.fresh_share:.1%} of frames with a fresh network result"),
         ("rungs", rungs),
         ("machine", f"{report.cpu_cores:.2f} cores busy, {report.peak_mb:.0f} MB at the peak"),
-        ("start", "no picture was enhanced" if first is None else f"{first:.2f} s to the first enhanced picture"),
+        (
+            "start",
+            f"{first:.2f} s to the first enhanced picture" if first else f"not one enhanced: {report.plain_reason}",
+        ),
         ("network", _network(report)),
     ):
         summary.add_row(name, value)

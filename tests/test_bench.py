@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from rich.console import Console
 from frrcam.bench import BenchReport, MemorySink, as_tables, check_plot, plot, run_bench
 from frrcam.config import load_settings
 from frrcam.errors import ProviderError, SinkUnusable
+from frrcam.faces.types import Track
 from frrcam.frame import Frame
 from frrcam.restore.types import FakeRestorer
 from frrcam.runtime.budget import Budget
@@ -24,11 +26,13 @@ from tests.runtime.fakes import FakeDetector, FakeTracker, picture, track
 FACES = [track(number, x=70.0 * number, y=80, side=60) for number in range(4)]
 
 
-def bench(frames: int = 20, cost: float = 0.0001, **flags: dict[str, object]) -> tuple[BenchReport, Daemon]:
+def bench(
+    frames: int = 20, cost: float = 0.0001, faces: Sequence[Track] = FACES, **flags: dict[str, object]
+) -> tuple[BenchReport, Daemon]:
     settings = load_settings(flags)
 
     def load(period: float) -> Engine:
-        pipeline = Pipeline(FakeDetector(), {"fake": FakeRestorer()}, FakeTracker(FACES))
+        pipeline = Pipeline(FakeDetector(), {"fake": FakeRestorer()}, FakeTracker(faces))
         budget = Budget(ladder(["fake"]), period, {"fake": cost}, settings.restore.max_faces)
         return Engine(pipeline, budget, lambda name: (name, "cpu"))
 
@@ -68,8 +72,14 @@ def test_where_nothing_could_be_enhanced_that_is_said() -> None:
     shown = io.StringIO()
     Console(file=shown, width=120).print(*as_tables(report))
     assert (report.first_frame_s, report.model) == (None, "")
-    assert re.search(r"start +no picture was enhanced", shown.getvalue())
+    assert report.plain_reason == "1 face would not fit in 10 ms; in the warm-up one took fake 10000 ms"
+    assert re.search(rf"start +not one enhanced: {report.plain_reason}", shown.getvalue())
     assert re.search(r"network +none on the last picture", shown.getvalue())
+
+
+def test_where_there_was_no_face_it_is_not_the_networks_that_are_blamed() -> None:
+    report, _ = bench(faces=[])
+    assert (report.first_frame_s, report.plain_reason) == (None, "no face was found")
 
 
 def test_without_its_networks_nothing_is_measured() -> None:

@@ -72,6 +72,7 @@ class Budget:
         self.rungs = tuple(rungs)
         self.period = period
         self.max_faces = max_faces
+        self.warm_up_s = restore_s
         self._gap = longest_gap(period)
         self._costs = Costs(period, restore_s, detect_s, together)
         self._level, self._cold = 0, COLD_FRAMES
