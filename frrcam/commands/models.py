@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from frrcam.commands.console import err, fail, print_json, say, show
+from frrcam.commands.console import err, fail, out, print_json, say, show
 from frrcam.commands.options import Json
 from frrcam.errors import DownloadError, FrrcamError
 
@@ -26,7 +26,7 @@ def models(context: typer.Context, as_json: Json = False) -> None:
     if as_json:
         print_json(known.as_json(entries))
     else:
-        show(known.table(entries))
+        show(known.table(entries, out.width))
 
 
 @app.command()

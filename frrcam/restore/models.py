@@ -25,6 +25,8 @@ Precision = Literal["fp32", "fp16", "int8"]
 Figure = Annotated[float | None, BeforeValidator(lambda value: None if value == "not measured" else value)]
 
 MANIFEST = "manifest.toml"
+WIDTH = 78
+"""Columns that the table of all figures takes."""
 
 
 class ModelEntry(BaseModel):
@@ -189,26 +191,33 @@ def _remedy(entry: ModelEntry) -> str:
     return "reinstall frrcam" if entry.sha256 else "export or copy it again"
 
 
-def table(entries: Iterable[ModelEntry]) -> Group:
-    """What `frrcam models` prints: figures in a table, licences and training data below it."""
+def table(entries: Iterable[ModelEntry], width: int) -> Group:
+    """What `frrcam models` prints on so many columns: figures in a table, licences and training data below it.
+
+    Where not all figures have room, a few stand there whole: all of them, and the names, would be cut to nothing.
+    """
     entries = list(entries)
-    grid = Table(title="Models", caption="PSNR and SSIM: held-out distorted faces; ms: one face on two CPU cores")
-    grid.add_column("name", no_wrap=True)
-    for column in ("px", "type", "MB", "GMAC", "PSNR", "SSIM", "ident.", "ms"):
+    caption = "PSNR and SSIM: held-out distorted faces; ms: one face on two CPU cores"
+    columns: tuple[str, ...] = ("px", "type", "MB", "GMAC", "PSNR", "SSIM", "ident.", "ms")
+    if width < WIDTH:
+        columns, caption = ("PSNR", "ms"), "a wider terminal, or --json, shows the rest"
+    grid = Table(title="Models", caption=caption)
+    grid.add_column("name", overflow="fold")
+    for column in columns:
         grid.add_column(column, justify="right", no_wrap=True)
     for kind in get_args(Kind):
         for entry in (entry for entry in entries if entry.kind == kind):
-            grid.add_row(
-                entry.name,
-                _cell(entry.size, "d"),
-                entry.precision or "–",
-                _cell(entry.bytes and entry.bytes / 1e6, ".1f"),
-                _cell(entry.gmac, ".2f"),
-                _cell(entry.psnr, ".2f"),
-                _cell(entry.ssim, ".3f"),
-                _cell(entry.identity, ".3f"),
-                _cell(entry.milliseconds, ".1f"),
-            )
+            figures = {
+                "px": _cell(entry.size, "d"),
+                "type": entry.precision or "–",
+                "MB": _cell(entry.bytes and entry.bytes / 1e6, ".1f"),
+                "GMAC": _cell(entry.gmac, ".2f"),
+                "PSNR": _cell(entry.psnr, ".2f"),
+                "SSIM": _cell(entry.ssim, ".3f"),
+                "ident.": _cell(entry.identity, ".3f"),
+                "ms": _cell(entry.milliseconds, ".1f"),
+            }
+            grid.add_row(entry.name, *(figures[column] for column in columns))
         grid.add_section()
     terms: dict[tuple[str, str], list[str]] = {}
     for entry in entries:

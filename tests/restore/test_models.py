@@ -126,13 +126,26 @@ def test_verify(weights: Path) -> None:
 def test_table_and_json(weights: Path) -> None:
     entries = list(load_manifest(weights).models.values())
     console = Console(file=io.StringIO(), width=160)
-    console.print(table(entries))
+    console.print(table(entries, 160))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "net-int8" in text
     assert "24.60" in text
     listed = json.loads(json.dumps(as_json(entries)))
     assert listed[0]["psnr"] == 24.6
     assert listed[1]["file"].endswith("faces.onnx")
+
+
+@pytest.mark.parametrize("width", [40, 60, 77, 78])
+def test_on_a_narrow_terminal_names_and_figures_stay_whole(width: int) -> None:
+    entries = list(load_manifest().models.values())
+    console = Console(file=io.StringIO(), width=width)
+    console.print(table(entries, width))
+    text = console.file.getvalue().split("GPL-2.0")[0]  # type: ignore[attr-defined]
+    assert "…" not in text
+    for entry in entries:
+        assert f" {entry.name} " in text
+        assert entry.psnr is None or f" {entry.psnr:.2f} " in text
+    assert ("--json" in text) == (width < 78)
 
 
 def manifest_of(weights: Path, *rungs: tuple[str, str, int, float | None, float | None]) -> object:
