@@ -7,11 +7,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from frrcam.compose.overlay import side_by_side
 from frrcam.config import Settings
 from frrcam.control.discovery import control_path
 from frrcam.control.server import ControlServer
 from frrcam.control.settings import LiveSettings, LiveValue
+from frrcam.control.status import Status
 from frrcam.control.status_line import StatusLine
 from frrcam.endpoints import SinkOpener, SourceOpener, choose_sink, choose_source
 from frrcam.errors import SinkUnusable, UsageError
@@ -27,7 +30,7 @@ from frrcam.say import Say
 from frrcam.sinks import open_sink
 from frrcam.sinks.files import check_target
 from frrcam.sinks.picture import write_picture
-from frrcam.sinks.preview import PreviewSink
+from frrcam.sinks.preview import Pair, PreviewSink
 from frrcam.sources import open_source
 
 DEFAULT_FPS = 30.0
@@ -119,8 +122,16 @@ def start(settings: Settings, options: StartOptions, say: Say, openers: Openers 
             published = daemon.run(options.frames, wait_for_engine=bounded)
         if options.snapshot and (last := preview.latest()):
             write_picture(options.snapshot, side_by_side(last.before, last.after))
-            say(f"before | after of the last picture: {options.snapshot}")
+            say(f"before | after of the last picture: {options.snapshot}{why_alike(last, daemon.status())}")
         return published
+
+
+def why_alike(pair: Pair, status: Status) -> str:
+    """What to add about a pair that shows no effect, as on a machine too busy for it; else nothing."""
+    if not np.array_equal(pair.before, pair.after):
+        return ""
+    faces = f"{status.faces} face{'s' * (status.faces != 1)}"
+    return f"; they are alike: {faces}, rung {status.rung} ({status.rung_reason})"
 
 
 def check(settings: Settings, options: StartOptions, openers: Openers) -> None:

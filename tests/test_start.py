@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from frrcam.config import load_settings
+from frrcam.control.status import Status
 from frrcam.errors import (
     ControlError,
     SinkNotFound,
@@ -27,12 +28,14 @@ from frrcam.runtime.ladder import ladder
 from frrcam.runtime.pipeline import Pipeline
 from frrcam.sinks import open_sink
 from frrcam.sinks.base import FakeSink
+from frrcam.sinks.preview import Pair
 from frrcam.sources import open_source
 from frrcam.start import (
     StartOptions,
     check_snapshot,
     spare_source,
     start,
+    why_alike,
 )
 from tests.disk import full_disk
 from tests.outside import GREY, World
@@ -72,9 +75,18 @@ def test_start_publishes_plain_pictures_without_an_engine_and_leaves_a_snapshot(
     assert (tmp_path / "last.png").stat().st_size > 100
     assert any("127.0.0.1" in line for line in said)
     assert any("plain camera picture" in line for line in said)
+    snapshot = f"before | after of the last picture: {tmp_path / 'last.png'}"
+    assert f"{snapshot}; they are alike: 0 faces, rung plain (the networks are being loaded)" in said
     assert threading.active_count() == threads
     assert capsys.readouterr().out == ""
     json.dumps(said)
+
+
+def test_of_a_snapshot_it_is_said_whether_it_shows_the_effect() -> None:
+    before, after = np.full((8, 8, 3), 90, np.uint8), np.full((8, 8, 3), 91, np.uint8)
+    busy = Status(state="running", faces=1, rung="plain", rung_reason="1 face would not fit in 33 ms")
+    alike = "; they are alike: 1 face, rung plain (1 face would not fit in 33 ms)"
+    assert [why_alike(Pair(before, image, 1), busy) for image in (before, after)] == [alike, ""]
 
 
 @pytest.mark.parametrize("asked", [30, 190])
