@@ -4,7 +4,7 @@ import json
 import signal
 import struct
 import zlib
-from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from fractions import Fraction
 from itertools import accumulate
 from pathlib import Path
@@ -129,9 +129,11 @@ def write_clip(
     codec: str = "mpeg4",
     gop: int = 12,
     hdr: bool = False,
+    tags: Mapping[str, str] | None = None,
 ) -> Path:
     """A clip whose pictures are shown at `times` (in units of 1/rate s), with a tone of the same length."""
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", container_options={"movflags": "use_metadata_tags"} if tags else {}) as container:
+        container.metadata.update(tags or {})
         video = container.add_stream(codec, rate, options={"qscale": "2"})
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         video.codec_context.time_base = Fraction(1, rate)
@@ -167,7 +169,7 @@ def read_clip(path: Path) -> tuple[list[Image], list[float], Fraction | None]:
 
 
 def sound_of(path: Path) -> list[bytes]:
-    with av.open(str(path)) as container:
+    with av.open(str(path), metadata_errors="replace") as container:
         return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
 
 
@@ -467,6 +469,15 @@ def test_colours_of_hdr_are_told_as_such(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "out.mp4")) as container:
         context = container.streams.video[0].codec_context
         assert (context.color_primaries, context.color_trc) == (ColorPrimaries.BT2020, ColorTrc.ARIB_STD_B67)
+
+
+def test_a_clip_whose_title_is_not_utf8_is_a_clip(tmp_path: Path) -> None:
+    """As programs of Windows wrote it."""
+    source = write_clip(tmp_path / "in.avi", sound=True, tags={"title": "Cafe au lait"})
+    source.write_bytes(source.read_bytes().replace(b"Cafe au", "Café au".encode("latin-1")))
+    run(source, tmp_path / "out.mp4")
+    assert len(read_clip(tmp_path / "out.mp4")[0]) == 12
+    assert sound_of(tmp_path / "out.mp4") == sound_of(source)
 
 
 def test_sound_that_nobody_knows_is_left_out(tmp_path: Path) -> None:

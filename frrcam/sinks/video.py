@@ -18,12 +18,12 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from av.video.stream import VideoStream
 
-from frrcam.errors import SinkLost, SinkUnusable, SourceUnusable, UsageError
+from frrcam.errors import SinkLost, SinkUnusable, UsageError
 from frrcam.frame import Frame, Image
 from frrcam.sinks.base import Payload, SinkInfo
 from frrcam.sinks.files import make_part, write_error
 from frrcam.sources.base import Closing
-from frrcam.sources.video import REJOINED_S, Look
+from frrcam.sources.video import REJOINED_S, Look, open_clip
 
 MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 """File name ending → container. Each takes H.264 and any timing."""
@@ -166,10 +166,7 @@ class VideoSink(Closing):
 
     def _add_audio(self, muxer: str, source: Path, start: Fraction | None) -> Iterator["Packet[Stream]"]:
         """Adds every sound of `source` that FFmpeg knows and returns their packets, in time with its first picture."""
-        try:
-            container: InputContainer = self._held.enter_context(av.open(str(source)))
-        except _FAILURES as error:
-            raise SourceUnusable(f"{source}: its sound cannot be read: {error}") from error
+        container = self._held.enter_context(open_clip(source))
         streams: dict[int, Stream] = {}
         for stream in container.streams.audio:
             if stream.codec_context is None:

@@ -105,7 +105,7 @@ class _Run:
         check_file(path, "clip")
         self._scaling = EXACT if exact else None
         self._path, self._count, self._time, self._last_s = path, 0, 0.0, 0.0
-        self._container = _open(path)
+        self._container = open_clip(path)
         try:
             self.stream = _video_stream(self._container, path)
             self._truncated = _points_past_end(self.stream, path)
@@ -166,9 +166,11 @@ class _Run:
         return image, float((frame.pts - self._start) * frame.time_base)
 
 
-def _open(path: Path) -> InputContainer:
+def open_clip(path: Path) -> InputContainer:
+    """A clip open for reading. Raises SourceForbidden or SourceUnusable."""
     try:
-        return av.open(str(path.absolute()))
+        # a title need not be UTF-8: programs of Windows wrote their own code page
+        return av.open(str(path.absolute()), metadata_errors="replace")
     except PermissionError:
         raise SourceForbidden(f"{path}: no permission to read it") from None
     except (av.error.FFmpegError, OSError, ValueError):
