@@ -144,6 +144,8 @@ def write_clip(
         if rotation:
             video.set_display_rotation(rotation)
         audio = container.add_stream("aac", 16000) if sound else None
+        if audio:
+            audio.metadata["language"] = "fra"
         for time in times:
             frame = av.VideoFrame.from_ndarray(scene(), format="bgr24")
             frame.pts, frame.time_base = time, Fraction(1, rate)
@@ -469,6 +471,31 @@ def test_colours_of_hdr_are_told_as_such(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "out.mp4")) as container:
         context = container.streams.video[0].codec_context
         assert (context.color_primaries, context.color_trc) == (ColorPrimaries.BT2020, ColorTrc.ARIB_STD_B67)
+
+
+PLACE = "+48.8577+002.2950/"
+TAKEN = "2023-07-14T18:30:05.000000Z"
+CAMERA = {"make": "Apple", "model": "iPhone 13"}
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mov", ".mkv"])
+@pytest.mark.parametrize("phone", ["com.apple.quicktime.location.ISO6709", "location"])
+def test_when_where_and_with_what_a_clip_was_taken_is_kept(tmp_path: Path, phone: str, ending: str) -> None:
+    prefix = phone.removesuffix("location.ISO6709").removesuffix("location")
+    tags = {phone: PLACE, "creation_time": TAKEN, "timecode": "01:00:00:00", "x-of-theirs": "no"}
+    tags |= {f"{prefix}{name}": text for name, text in CAMERA.items()}
+    source = write_clip(tmp_path / "in.mov", sound=True, tags=tags)
+    run(source, tmp_path / f"middle{ending}")
+    run(tmp_path / f"middle{ending}", tmp_path / f"out{ending}")
+    with av.open(str(tmp_path / f"out{ending}")) as container:
+        told = {name.lower(): text for name, text in container.metadata.items()}
+        sound = container.streams.audio[0].metadata
+        assert len(container.streams) == 2
+    assert told["creation_time"] == TAKEN
+    assert told["location"].startswith(PLACE[:-1])
+    assert ending == ".mp4" or CAMERA.items() <= told.items()
+    assert "x-of-theirs" not in told
+    assert sound["language"] == "fra"
 
 
 def test_a_clip_whose_title_is_not_utf8_is_a_clip(tmp_path: Path) -> None:

@@ -31,6 +31,17 @@ MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _FAILURES = (FFmpegError, OSError, ValueError)
 _BT601 = 6
 """AVCOL_SPC_SMPTE170M; PyAV's Colorspace numbers are swscale's."""
+_TOLD = ("artist", "comment", "copyright", "creation_time", "date", "description", "location", "make", "model", "title")
+"""What a clip says of itself and is kept, as a picture's EXIF is: names that FFmpeg has for it in every container."""
+_PHONES = {
+    "com.apple.quicktime.creationdate": "date",
+    "com.apple.quicktime.location.iso6709": "location",
+    "com.apple.quicktime.make": "make",
+    "com.apple.quicktime.model": "model",
+}
+"""The same in phones' own names."""
+_NAMES = ("language", "title")
+"""What tells one sound from another."""
 _AUDIO_LEAD = 0.5
 """Seconds of sound written ahead of the pictures, as players like it interleaved."""
 
@@ -165,14 +176,22 @@ class VideoSink(Closing):
         return stream
 
     def _add_audio(self, muxer: str, source: Path, start: Fraction | None) -> Iterator["Packet[Stream]"]:
-        """Adds every sound of `source` that FFmpeg knows and returns their packets, in time with its first picture."""
+        """Adds every sound of `source` that FFmpeg knows and returns their packets, in time with its first picture.
+
+        What the clip says of itself goes along: by when and where it was taken albums sort it.
+        """
         container = self._held.enter_context(open_clip(source))
+        for name, text in container.metadata.items():
+            name = name.lower()  # Matroska's are in capitals
+            if (known := _PHONES.get(name, name)) in _TOLD:
+                self._container.metadata[known] = text
         streams: dict[int, Stream] = {}
         for stream in container.streams.audio:
             if stream.codec_context is None:
                 continue  # FFmpeg does not know it: phones' spatial sound, which has a plain one beside it
             try:
-                streams[stream.index] = self._container.add_stream_from_template(stream)
+                streams[stream.index] = added = self._container.add_stream_from_template(stream)
+                added.metadata.update({name: stream.metadata[name] for name in _NAMES if name in stream.metadata})
             except ValueError as error:
                 raise self._cannot_hold(muxer, source, stream) from error
         return _copied_packets(container, streams, start) if streams else iter(())
