@@ -1,6 +1,7 @@
 """`enhance` end to end, with a fake detector and restorer, on pictures and clips made here."""
 
 import json
+import re
 import signal
 import struct
 import zlib
@@ -505,6 +506,45 @@ def test_a_clip_whose_title_is_not_utf8_is_a_clip(tmp_path: Path) -> None:
     run(source, tmp_path / "out.mp4")
     assert len(read_clip(tmp_path / "out.mp4")[0]) == 12
     assert sound_of(tmp_path / "out.mp4") == sound_of(source)
+
+
+SUBTITLES = """1
+00:00:00,000 --> 00:00:00,400
+Hello
+"""
+
+
+@pytest.mark.parametrize(
+    ("codec", "pixels", "options", "told"),
+    [
+        ("ffv1", "yuv420p", {}, []),
+        ("ffv1", "yuv420p10le", {}, ["its 10 bits a colour become 8"]),
+        ("libx264", "yuv420p10le", {"color_trc": "18"}, ["its 10 bits a colour become 8, in which HDR may show steps"]),
+        ("libx264", "yuv420p", {"flags": "+ildct", "x264-params": "tff=1"}, ["it is interlaced, .* -vf bwdif .*"]),
+    ],
+)
+@pytest.mark.parametrize("subtitled", [False, True])
+def test_what_a_clip_loses_is_said_before_it_does(
+    tmp_path: Path, codec: str, pixels: str, options: dict[str, str], told: list[str], subtitled: bool
+) -> None:
+    source, words = tmp_path / "in.mkv", tmp_path / "in.srt"
+    words.write_text(SUBTITLES)
+    with av.open(str(source), "w") as container, av.open(str(words)) as script:
+        video = container.add_stream(codec, 25, options=options)
+        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, pixels
+        text = container.add_stream_from_template(script.streams.subtitles[0]) if subtitled else None
+        for _ in range(3):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(scene(), format="bgr24")))
+        container.mux(video.encode(None))
+        for packet in script.demux() if text else ():
+            if packet.size:
+                packet.stream = text
+                container.mux(packet)
+    said = list[str]()
+    run(source, tmp_path / "out.mkv", detector=FakeDetector([]), said=said)
+    assert len(said) == len(told) + subtitled + 1
+    for line, expected in zip(said, [*told, *["its subtitles are left out"] * subtitled], strict=False):
+        assert re.fullmatch(re.escape(f"{source}: ") + expected, line)
 
 
 def test_sound_that_nobody_knows_is_left_out(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def enhance(
     with monitor() as shown, _ended_by_signals():
         for job in jobs:
             try:
-                file = _enhance_file(job, Enhancer(networks, settings, options.compare), shown)
+                file = _enhance_file(job, Enhancer(networks, settings, options.compare), shown, say)
                 files.append(file)
                 if file.left_out:
                     say(f"{job.source} holds {1 + file.left_out} pictures; only the first is in {job.target}")
@@ -184,11 +184,11 @@ class Enhancer:
         return self._pipeline.process(frame, self._plan, self._strength)
 
 
-def _enhance_file(job: Job, enhancer: Enhancer, shown: Monitor) -> FileResult:
+def _enhance_file(job: Job, enhancer: Enhancer, shown: Monitor, say: Say) -> FileResult:
     started = time.monotonic()
     make_folder(job.target.parent)
     still = is_picture(job.source)
-    frames = (_enhance_picture if still else _enhance_clip)(job, enhancer, shown)
+    frames = _enhance_picture(job, enhancer, shown) if still else _enhance_clip(job, enhancer, shown, say)
     left_out = count_pictures(job.source) - 1 if still else 0
     return FileResult(job.source, job.target, frames, enhancer.faces, time.monotonic() - started, left_out)
 
@@ -203,10 +203,12 @@ def _enhance_picture(job: Job, enhancer: Enhancer, shown: Monitor) -> int:
     return 1
 
 
-def _enhance_clip(job: Job, enhancer: Enhancer, shown: Monitor) -> int:
+def _enhance_clip(job: Job, enhancer: Enhancer, shown: Monitor, say: Say) -> int:
     frames = 0
     with VideoSource(job.source, exact=True) as clip:
         shown.begin(job.source, clip.frames)
+        for loss in clip.lost:  # before it, while there is time to do otherwise
+            say(f"{job.source}: {loss}")
         width, height, fps = clip.info.width * (1 + enhancer.compare), clip.info.height, clip.info.fps
         with VideoSink(
             job.target,

@@ -24,6 +24,7 @@ EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL
 """Without these, FFmpeg's conversion to BGR is eight times as fast and one grey level too dark."""
 REJOINED_S = 1.0
 """Seconds by which a clip's clock may go back; further, and it has begun anew, as where two recordings were joined."""
+_HDR = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
 _UNTOLD = (0, 2, 3)
 """Primaries and transfers that say nothing."""
 THREADS = 2
@@ -65,6 +66,8 @@ class VideoSource(Closing):
         self.start = self._run.start
         """Seconds on the clip's own clock, which its sound has too, at which the first picture is; None without one."""
         self.look = self._run.look
+        self.lost = self._run.lost
+        """What its pictures, as they come here, and its sound do not hold, for people."""
         height, width = self._run.first.shape[:2]
         self.info = SourceInfo(
             self._path.name, width, height, self._run.fps, False, stream.codec_context.name, ends=not loop
@@ -118,6 +121,7 @@ class _Run:
             self._start, self._coded_size = frame.pts or 0, (frame.width, frame.height)
             self.start = None if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
             self.look = _look(self.stream, turned=bool(round(frame.rotation / 90) % 2))
+            self.lost = _lost(self._container, frame, path)
             self._ahead: tuple[Image, float] | None = self._picture(frame)
             self.first = self._ahead[0]
         except BaseException:
@@ -197,6 +201,18 @@ def _look(stream: VideoStream, *, turned: bool) -> Look:
         Look.primaries if context.color_primaries in _UNTOLD else context.color_primaries,
         Look.transfer if context.color_trc in _UNTOLD else context.color_trc,
     )
+
+
+def _lost(container: InputContainer, frame: av.VideoFrame, path: Path) -> list[str]:
+    lost = []
+    if (bits := frame.format.components[0].bits) > 8:
+        lost.append(f"its {bits} bits a colour become 8{', in which HDR may show steps' * (frame.color_trc in _HDR)}")
+    if frame.interlaced_frame:
+        progressive = f"ffmpeg -i '{path}' -vf bwdif -c:a copy '{path.stem}-progressive.mkv'"
+        lost.append(f"it is interlaced, which is not told to players; better convert it first: {progressive}")
+    if container.streams.subtitles:
+        lost.append("its subtitles are left out")
+    return lost
 
 
 def _points_past_end(stream: VideoStream, path: Path) -> bool:
