@@ -76,12 +76,8 @@ def main() -> None:
         nameless = "the current folder" if isinstance(error, FileNotFoundError) else "standard output"
         say_error(f"{error.filename or nameless}: {error.strerror or error}")
         code = 1
-    except (ImportError, MemoryError) as error:  # a library that is there and finds no room, mostly
-        what = "a library cannot be loaded" if isinstance(error, ImportError) else "there is not enough memory"
-        why = f" ({' '.join(str(error).split())})" if str(error) else ""
-        line = f"{what}{why}; frrcam takes about 1 GB of address space (see: ulimit -v)"
-        print(f"frrcam: error: {line}", file=sys.stderr)  # to print as usual takes more to be loaded
-        code = 1
+    except (ImportError, MemoryError) as error:
+        code = _lacking(error)
     except Exception as error:
         code = _misuse(error)
     status = code if isinstance(code, int) else 0
@@ -100,6 +96,18 @@ def _open_what_is_closed() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
             setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+
+
+def _lacking(error: ImportError | MemoryError) -> int:
+    """Says in one line what the machine lacks: a library, or the memory for it."""
+    if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):  # while a library was loaded
+        return 130
+    text = " ".join(str(error).split())
+    line = f"a library cannot be loaded: {text}" if isinstance(error, ImportError) else "there is not enough memory"
+    if isinstance(error, MemoryError) or "failed to map" in text:
+        line += "; frrcam takes about 1 GB of address space (see: ulimit -v)"
+    print(f"frrcam: error: {line}", file=sys.stderr)  # to print as usual takes more to be loaded
+    return 1
 
 
 def _misuse(error: Exception) -> int:
