@@ -191,6 +191,9 @@ class VideoSink(Closing):
                 continue  # FFmpeg does not know it: phones' spatial sound, which has a plain one beside it
             try:
                 streams[stream.index] = added = self._container.add_stream_from_template(stream)
+                if (layout := stream.codec_context.layout).name.endswith(" channels"):
+                    # not told, as in AVI, where MP4 asks for it when the file is to be completed: the usual one
+                    added.codec_context.layout = f"{layout.nb_channels}c"
                 added.metadata.update({name: stream.metadata[name] for name in _NAMES if name in stream.metadata})
             except ValueError as error:
                 raise self._cannot_hold(muxer, source, stream) from error

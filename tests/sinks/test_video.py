@@ -120,6 +120,16 @@ def test_sound_is_copied_packet_by_packet(tmp_path: Path, suffix: str) -> None:
     assert len(after.images) == 25
 
 
+def test_plain_samples_of_a_cameras_avi_go_into_an_mp4(tmp_path: Path) -> None:
+    """AVI does not tell which channel is which, and MP4 asks for it when all pictures are written."""
+    images = [gradient(64, 48, index) for index in range(5)]
+    write_clip(tmp_path / "in.avi", images, audio_codec="pcm_s16le")
+    write(tmp_path / "out.mp4", images, audio_from=tmp_path / "in.avi")
+    assert read_clip(tmp_path / "out.mp4").audio == read_clip(tmp_path / "in.avi").audio
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.streams.audio[0].layout.name == "stereo"
+
+
 def test_sound_stays_in_step_with_a_first_picture_that_comes_late(tmp_path: Path) -> None:
     images = [gradient(64, 48, index) for index in range(20)]
     source, path = tmp_path / "in.mkv", tmp_path / "out.mkv"
