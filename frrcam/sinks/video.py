@@ -100,7 +100,8 @@ class VideoSink(Closing):
         self._held = contextlib.ExitStack()
         self._held.callback(self._part.unlink, missing_ok=True)
         with self._cleanly():
-            self._container = opener(str(self._part), muxer)
+            # absolute: FFmpeg takes what stands before a colon for a protocol, as the hour in 18:05.mp4
+            self._container = opener(str(self._part.absolute()), muxer)
             self._held.callback(_close_anyway, self._container)
             self._video = self._add_video(muxer, look or Look(), options, x264)
             self._audio = self._add_audio(muxer, audio_from, audio_start) if audio_from else iter(())

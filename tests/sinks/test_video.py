@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import subprocess
 import sys
@@ -198,6 +199,13 @@ def test_the_final_name_appears_only_when_all_is_well(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
     with pytest.raises(SinkLost, match="closed"):
         send(sink, [gradient(64, 48)])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a name with a colon")
+def test_a_name_with_the_time_of_day_in_it(tmp_path: Path) -> None:
+    with contextlib.chdir(tmp_path):
+        write(Path("18:05.mp4"), [gradient(64, 48)] * 3)
+    assert [path.name for path in tmp_path.iterdir()] == ["18:05.mp4"]
 
 
 def test_two_runs_onto_one_name_do_not_spoil_each_other(tmp_path: Path) -> None:
