@@ -140,7 +140,9 @@ def masks_command(
         raise ValueError(f"{saved} is trained: --{', --'.join(given)} would change nothing without --again")
     segmented = masks.read_segmented(data, data / YUNET)
     if again:
-        masks.save_teacher(saved, masks.fit_teacher(segmented, settings, say), settings)
+        with progress.shown() as (report, advance):
+            teacher = masks.fit_teacher(segmented, settings, report, advance=advance)
+        masks.save_teacher(saved, teacher, settings)
     teacher, images = checkpoint.load_network(saved)
     scores = masks.dice_scores(teacher, segmented)
     say(f"dice on {scores.faces} held-out faces: {scores.dice:.4f} ({scores.low:.4f} to {scores.high:.4f})")

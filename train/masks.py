@@ -4,7 +4,6 @@ The teacher is an FRR-Net whose mask head alone is trained. faces-seg shows real
 research: its labels reach FRR-Net's mask head, nothing else, and the model card says so.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -18,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from frrcam.faces import alignment
-from train import autocast, checkpoint, intervals, losses, metrics
+from train import autocast, checkpoint, intervals, losses, metrics, progress
 from train.data import LABELS, STILL, Faces, Jitter, batch, canvas_affine, canvas_size, decode
 from train.degrade import Degradation, degrade
 from train.files import save_array
@@ -94,7 +93,13 @@ class Settings:
                 raise ValueError(f"--{name} must be above 0, not {getattr(self, name)}")
 
 
-def fit_teacher(faces: Faces, settings: Settings, report: Callable[[str], None] = print) -> FRRNet:
+def fit_teacher(
+    faces: Faces,
+    settings: Settings,
+    report: progress.Report = print,
+    *,
+    advance: progress.Advance = progress.silent,
+) -> FRRNet:
     """Train the teacher on the segmented faces that are not held out, under one cosine."""
     torch.manual_seed(settings.seed)
     teacher = checkpoint.build({"width": 8, "depth": 2, "stem_stride": 2, "blocks": (1, 1, 2)})
@@ -117,6 +122,7 @@ def fit_teacher(faces: Faces, settings: Settings, report: Callable[[str], None] 
         torch.nn.utils.clip_grad_norm_(teacher.parameters(), 1.0)
         optimiser.step()
         schedule.step()
+        advance((step + 1) / steps, f"mask teacher: step {step + 1} of {steps}")
         if step % max(1, steps // 20) == 0:
             report(f"mask teacher: step {step} of {steps}, loss {float(loss.detach()):.4f}")
     teacher.eval().requires_grad_(False)
@@ -171,7 +177,7 @@ def label(teacher: FRRNet, faces: Faces, path: Path) -> None:
     """Write the face region of every canvas (M×C×C uint8, C that of the teacher's canvases) to `path`."""
     side = canvas_size(SIZE)
     labels = np.zeros((len(faces), side, side), np.uint8)
-    for start in range(0, len(faces), 16):
+    for start in progress.stepped(range(0, len(faces), 16), "labelling faces"):
         canvases = faces.canvases[start : start + 16]
         small = np.stack([cv2.resize(canvas, (side, side), interpolation=cv2.INTER_AREA) for canvas in canvases])
         images = torch.from_numpy(small).permute(0, 3, 1, 2).float() / 255

@@ -1,7 +1,6 @@
 """The commands that measure networks and draw them: evaluate, classifier, export, tones, times, plane and sheet."""
 
 import json
-from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,6 @@ import typer
 from onnxruntime.quantization import CalibrationMethod
 from rich.console import Console
 from rich.markdown import Markdown
-from rich.progress import track
 
 from frrcam.faces.detector import InsightFaceDetector
 from frrcam.faces.tracker import Tracker
@@ -38,6 +36,7 @@ from train import (
 from train.data import load_faces
 from train.features import feature_network
 from train.folders import DATA, MOBILEFACENET, RECORD, ROOT, RUNS, WEIGHTS, YUNET, Data, Runs, Threads
+from train.progress import stepped
 
 DETECTOR = WEIGHTS / "frrcam-face-320.onnx"
 
@@ -45,11 +44,6 @@ app = typer.Typer()
 Count = Annotated[int | None, typer.Option(min=1, help="Look at so many held-out faces only.")]
 Record = Annotated[Path, typer.Option(help="JSON file that keeps what was measured of every version.")]
 Weights = Annotated[Path, typer.Option(help="Folder of the files and their manifest.toml.")]
-
-
-def bar(steps: Sequence[int], what: str) -> Iterable[int]:
-    """A bar with the remaining time on standard error, gone when it is full."""
-    return track(steps, what, console=Console(stderr=True), transient=True)
 
 
 def tools(data: Path, runs: Path, count: int | None, *, clips: bool) -> publish.Tools:
@@ -72,9 +66,11 @@ def tools(data: Path, runs: Path, count: int | None, *, clips: bool) -> publish.
         notes["flicker"] = f"no .mp4 in {data / 'clips'}"
     else:
         detector = InsightFaceDetector(DETECTOR)
-        prepared = [flicker.prepare(files[i], detector, Tracker()) for i in bar(range(len(files)), "following faces")]
+        prepared = [
+            flicker.prepare(files[i], detector, Tracker()) for i in stepped(range(len(files)), "following faces")
+        ]
         found = [clip for clip in prepared if clip is not None]
-    return publish.Tools(bench, found, notes, partial(timing.paper_file, runs), bar)
+    return publish.Tools(bench, found, notes, partial(timing.paper_file, runs), stepped)
 
 
 @app.command("evaluate")
@@ -132,7 +128,7 @@ def classifier_command(
     features = feature_network("mobilefacenet", data / MOBILEFACENET)
     times = timing.milliseconds(data / MOBILEFACENET), timing.milliseconds(model)
     faces = load_faces(data, runs / "cache", evaluate.REFERENCE)
-    found = classifier.compare(features, restore, size, faces, images, times, bar)
+    found = classifier.compare(features, restore, size, faces, images, times, stepped)
     if as_json:
         print(json.dumps(asdict(found), indent=1))
     else:
@@ -200,7 +196,7 @@ def tones_command(
     opened = [evaluate.restorer(file) for file in files]
     faces = load_faces(data, runs / "cache", evaluate.REFERENCE)
     chosen = np.random.default_rng(evaluate.SEED).permutation(faces.indices(training=not held_out))[:count]
-    angles, measured = tones.psnr(opened, faces, chosen, draws, bar)
+    angles, measured = tones.psnr(opened, faces, chosen, draws, stepped)
     found = [
         tones.compare(file.name, size, angles, values)
         for file, (_, size), values in zip(files, opened, measured, strict=True)
@@ -231,7 +227,7 @@ def times_command(
     files = models or [weights / str(entry["file"]) for entry in shipped_in(weights).values()]
     for file in files:
         restorers.contract_session(restorers.existing(file), 1)
-    found = timing.interleaved([timing.paper_file(runs), *files], rounds=rounds, progress=bar)
+    found = timing.interleaved([timing.paper_file(runs), *files], rounds=rounds, progress=stepped)
     Console().print(tables.times(["the paper's own, fp32", *(file.name for file in files)], found))
 
 
@@ -246,7 +242,7 @@ def plane_command(
     """Time what ships beside the paper's own network, and draw every version measured: milliseconds against PSNR."""
     shipped = shipped_in(weights)
     files = [weights / str(entry["file"]) for entry in shipped.values()]
-    paper, *times = timing.interleaved([timing.paper_file(runs), *files], rounds=rounds, progress=bar)
+    paper, *times = timing.interleaved([timing.paper_file(runs), *files], rounds=rounds, progress=stepped)
     digests = [str(entry["sha256"]) for entry in shipped.values()]
     measurements.retime(record, dict(zip(digests, times, strict=True)))
     publish.refresh_card(weights, record)

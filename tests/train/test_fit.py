@@ -515,6 +515,28 @@ def test_a_bar_on_a_terminal_and_lines_elsewhere() -> None:
         assert "[a line]" in console.export_text()
 
 
+def test_a_log_is_told_what_remains_after_a_minute_without_a_line() -> None:
+    time = [0.0]
+    console = progress.Console(force_terminal=False, record=True, width=120, file=open(os.devnull, "w"))  # noqa: SIM115
+    with console.file, progress.shown(console, clock=lambda: time[0]) as (report, advance):
+        for now, share in ((5, 0.2), (59, 0.3), (65, 0.4), (124, 0.5), (125, 0.6)):
+            time[0] = now
+            advance(share, f"{share:.0%}")
+        time[0] = 180
+        report("a line")
+        time[0] = 239
+        advance(0.8, "80%")
+    # a training that goes on from 20 % has done 20 % of it in a minute
+    assert console.export_text().splitlines() == ["40%, 3 min left", "60%, 2 min left", "a line"]
+
+
+def test_what_is_counted_ahead_is_all_given() -> None:
+    console = progress.Console(force_terminal=True, record=True, width=120, file=open(os.devnull, "w"))  # noqa: SIM115
+    with console.file:
+        assert list(progress.stepped(range(0, 8, 4), "faces", console)) == [0, 4]
+    assert "faces" in console.export_text()
+
+
 def test_what_nobody_can_count_ahead_is_counted_on_a_terminal() -> None:
     for terminal in (True, False):
         console = progress.Console(force_terminal=terminal, record=True, width=120, file=open(os.devnull, "w"))  # noqa: SIM115

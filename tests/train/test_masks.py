@@ -45,7 +45,9 @@ def test_a_detector_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_teacher_is_saved_measured_and_labels(tmp_path: Path) -> None:
     faces = discs(200)
     settings = masks.Settings(images=16, batch=8)
-    teacher = masks.fit_teacher(faces, settings, lambda text: None)
+    shares: list[float] = []
+    teacher = masks.fit_teacher(faces, settings, lambda text: None, advance=lambda share, text: shares.append(share))
+    assert shares == [0.5, 1]
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / LABELS).write_bytes(b"another teacher's")
     masks.save_teacher(tmp_path / "cache" / "teacher.pt", teacher, settings)
