@@ -95,6 +95,8 @@ def evaluate_command(
     restorers = [evaluate.restorer(file, size=size) for file in models]
     if record and any(file.suffix == ".pt" for file in models):
         raise ValueError("--record keeps .onnx files alone: export the checkpoint first")
+    if record:
+        publish.known(models, WEIGHTS, RECORD)  # before twenty minutes of measuring
     measured_with = tools(data, runs, count, clips=clips)
     shown = []
     for file, (restore, side) in zip(models, restorers, strict=True):

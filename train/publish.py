@@ -196,26 +196,37 @@ def version(
     }
 
 
-def record_again(files: Sequence[Path], reports: Sequence[Report], tools: Tools, weights: Path, record: Path) -> None:
-    """Put files that are already there into the record, with their times, and renew the model card.
+def known(files: Sequence[Path], weights: Path, record: Path) -> list[tuple[str, manifest.Entry, measurements.Version]]:
+    """Each file's name, facts and older entry in the record, which may be empty.
 
-    Facts come from the manifest beside the file, or from its older entry in the record. ValueError if neither has it.
+    Facts come from the manifest in `weights`, or from the older entry. ValueError if neither has the file.
     """
     old = {str(own["sha256"]): own for own in measurements.read(record)}
     listed = {str(entry["sha256"]): (name, entry) for name, entry in manifest.restorers(weights).items()}
-    times = timing.interleaved([tools.reference(), *files], progress=tools.progress)
-    fresh = []
-    for file, found, time in zip(files, reports, times[1:], strict=True):
+    found = []
+    for file in files:
         digest = str(manifest.file_facts(file)["sha256"])
-        known = old.get(digest, {})
-        if digest not in listed and not known:
+        before = old.get(digest, {})
+        if digest not in listed and not before:
             raise ValueError(
                 f"{file} is not in {weights / manifest.NAME}: python -m train export records what it makes"
             )
-        name, facts = listed.get(digest, (known.get("name", file.stem), known))
-        kept = {key: facts[key] for key in FACTS if key in facts}
-        own = version(name, kept, found, time, known.get("differs_from_pytorch"), None)
-        fresh.append(own | {"int8_minus_fp32": known.get("int8_minus_fp32")})
+        name, facts = listed.get(digest, (before.get("name", file.stem), before))
+        found.append((name, {key: facts[key] for key in FACTS if key in facts}, before))
+    return found
+
+
+def record_again(files: Sequence[Path], reports: Sequence[Report], tools: Tools, weights: Path, record: Path) -> None:
+    """Put files that are already there into the record, with their times, and renew the model card; raises as `known`.
+
+    What is measured takes long: ask `known` before.
+    """
+    entries = known(files, weights, record)
+    times = timing.interleaved([tools.reference(), *files], progress=tools.progress)
+    fresh = []
+    for (name, facts, before), found, time in zip(entries, reports, times[1:], strict=True):
+        own = version(name, facts, found, time, before.get("differs_from_pytorch"), None)
+        fresh.append(own | {"int8_minus_fp32": before.get("int8_minus_fp32")})
     measurements.record(record, fresh)
     refresh_card(weights, record)
 

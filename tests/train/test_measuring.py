@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import onnx
 import pytest
 from typer.testing import CliRunner
 
@@ -34,6 +35,16 @@ def test_a_checkpoint_is_not_recorded(tmp_path: Path) -> None:
     network = checkpoint.build({"width": 2, "depth": 1, "stem_stride": 4, "blocks": (1, 1, 1)})
     checkpoint.save(tmp_path / "d.pt", checkpoint.start(network, 1e-3))
     assert "--record" in refused("evaluate", str(tmp_path / "d.pt"), "--record")
+
+
+def test_what_the_manifest_does_not_list_is_not_measured_for_the_record(tmp_path: Path) -> None:
+    other = tmp_path / "other.onnx"
+    content = onnx.load(str(WEIGHTS / "frrnet-160-int8.onnx"))
+    content.doc_string = "another"
+    onnx.save(content, str(other))
+    # neither are there faces to measure on: they are not looked for
+    said = refused("evaluate", str(other), "--record", "--data", str(tmp_path), "--runs", str(tmp_path))
+    assert "other.onnx is not in" in said
 
 
 def test_what_export_cannot_make(tmp_path: Path) -> None:
