@@ -194,6 +194,8 @@ def tones_command(
 ) -> None:
     """Whether a network serves every skin tone alike: its own part of the difference, the pictures', and chance's."""
     torch.set_num_threads(threads)
+    if out and out.suffix != ".md":
+        raise ValueError(f"--out {out}: give the name of a page, .md; its picture is put beside it")
     files = models or int8_files()
     opened = [evaluate.restorer(file) for file in files]
     faces = load_faces(data, runs / "cache", evaluate.REFERENCE)

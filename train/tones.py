@@ -57,30 +57,42 @@ def psnr(
     """ITA of the faces at these positions (N), and of each restorer (with its size) their PSNR by state (N each).
 
     Each face is degraded by Eq. 2 `draws` times, of which it gets the mean; every restorer sees the same pictures.
+    Raises as `compared`, and before anything is restored.
     """
-    angles = []
+    chunks = [positions[start : start + CHUNK] for start in range(0, len(positions), CHUNK)]
+    angles = torch.cat([tone.angles(*still(faces, chunks[i])) for i in progress(range(len(chunks)), "tones")])
+    compared(angles)
     found: list[dict[str, list[Tensor]]] = [{"restored": [], "blurred": []} for _ in restorers]
     generator = torch.Generator().manual_seed(SEED)
-    starts = range(0, len(positions), CHUNK)
-    for index in progress(range(len(starts)), "tones"):
-        chosen = positions[starts[index] : starts[index] + CHUNK]
-        target, mask = batch(faces, chosen, REFERENCE, STILL, np.random.default_rng(SEED))
-        angles.append(tone.angles(target, mask))
+    for i in progress(range(len(chunks)), "restoring"):
+        target, _ = still(faces, chunks[i])
         spoilt = [degrade(target, DISTORTED, generator)[0] for _ in range(draws)]
         for (restore, size), columns in zip(restorers, found, strict=True):
             small = resize(target, size).clamp(0, 1)
             after = [metrics.psnr(small, restore(resize(one, size).clamp(0, 1))[0]) for one in spoilt]
             columns["restored"].append(torch.stack(after).mean(0))
             columns["blurred"].append(blurred_psnr(small))
-    joined = [{state: torch.cat(parts) for state, parts in columns.items()} for columns in found]
-    return torch.cat(angles), joined
+    return angles, [{state: torch.cat(parts) for state, parts in columns.items()} for columns in found]
+
+
+def still(faces: Faces, chosen: NDArray[np.int64]) -> tuple[Tensor, Tensor | None]:
+    """Faces and their masks, aligned as they are."""
+    return batch(faces, chosen, REFERENCE, STILL, np.random.default_rng(SEED))
+
+
+def compared(angles: Tensor) -> dict[str, Tensor]:
+    """Positions of the faces in each tone that has enough of them. ValueError where fewer than two tones have."""
+    bins = tone.comparable(tone.members(angles))
+    if len(bins) < 2:
+        raise ValueError(
+            f"of {len(angles)} faces fewer than two tones have {tone.ENOUGH}: look at more of them (--faces)"
+        )
+    return bins
 
 
 def compare(model: str, size: int, angles: Tensor, values: Mapping[str, Tensor]) -> Tones:
-    """The tones' means and how far apart they are. ValueError where fewer than two tones have enough faces."""
-    bins = tone.comparable(tone.members(angles))
-    if len(bins) < 2:
-        raise ValueError(f"of {len(angles)} faces fewer than two tones have {tone.ENOUGH}: look at more of them")
+    """The tones' means and how far apart they are; raises as `compared`."""
+    bins = compared(angles)
     states = {**values, "beyond": values["restored"] - values["blurred"]}
     return Tones(
         model,
@@ -96,6 +108,7 @@ def compare(model: str, size: int, angles: Tensor, values: Mapping[str, Tensor])
 
 def draw(found: Sequence[Tones], path: Path) -> None:
     """The three states of each restorer, tone by tone, with their intervals; what chance does as a band."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     drawing = Drawing(figsize=(4.2 * len(STATES), 3.2 * len(found)), layout="constrained")
     axes = drawing.subplots(len(found), len(STATES), squeeze=False)
     for row, tones in zip(axes, found, strict=True):

@@ -57,6 +57,10 @@ def test_what_export_cannot_make(tmp_path: Path) -> None:
     assert "give MinMax, Percentile or Entropy" in refused("export", str(tmp_path / "d.pt"), "--calibrate", "Guess")
 
 
+def test_a_page_that_is_no_page() -> None:
+    assert "tones.png: give the name of a page, .md" in refused("tones", "--out", "tones.png")
+
+
 def test_a_folder_without_weights(tmp_path: Path) -> None:
     assert "no restorer in" in refused("times", "--weights", str(tmp_path))
     assert "no restorer in" in refused("plane", str(tmp_path / "p.png"), "--weights", str(tmp_path))

@@ -60,8 +60,8 @@ def test_every_restorer_sees_the_same_pictures() -> None:
         seen[at].append(images)
         return told(images)
 
-    faces = painted([LIGHT, DARK] * 5)
-    tones.psnr([(lambda images: look(0, images), 336), (lambda images: look(1, images), 336)], faces, np.arange(10), 2)
+    faces = painted([LIGHT, DARK] * 8)
+    tones.psnr([(lambda images: look(0, images), 336), (lambda images: look(1, images), 336)], faces, np.arange(16), 2)
     assert len(seen[0]) == 2 * 2
     assert all(torch.equal(a, b) for a, b in zip(*seen, strict=True))
 
@@ -72,13 +72,18 @@ def test_too_few_faces_are_an_error() -> None:
         tones.compare("it", 336, torch.full((9,), 50.0), values)
 
 
+def test_too_few_faces_are_told_before_one_is_restored() -> None:
+    with pytest.raises(ValueError, match="of 14 faces fewer than two tones have 8"):
+        tones.psnr([(lambda images: pytest.fail("restored"), 336)], painted([LIGHT, DARK] * 7), np.arange(14), 1)
+
+
 def test_the_page_and_its_picture(tmp_path: Path) -> None:
     values = {"restored": torch.linspace(20, 30, 16), "blurred": torch.full((16,), 33.0)}
     found = tones.compare("it.onnx", 224, torch.tensor([50.0] * 8 + [-50.0] * 8), values)
     written = tones.page([found], "python -m train tones", "16 faces")
     assert "| light | 8 | 22.33 [" in written
     assert "| spread, dB | | 5.33 | 0.00 | 5.33 |" in written
-    tones.draw([found], tmp_path / "tones.png")
-    picture = cv2.imread(str(tmp_path / "tones.png"))
+    tones.draw([found], tmp_path / "new" / "tones.png")
+    picture = cv2.imread(str(tmp_path / "new" / "tones.png"))
     assert picture is not None
     assert picture.std() > 10
