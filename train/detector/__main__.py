@@ -16,13 +16,12 @@ from train.detector import faces, sheet
 from train.detector import fit as fitting
 from train.detector import publish as publishing
 from train.detector.network import Architecture
+from train.folders import DATA, RUNS, Data
 from train.sheet import write
 
-DATA = Path("../shared/data")
-CACHE = Path("../runs/det")
+CACHE = RUNS.parent / "det"
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-Data = Annotated[Path, typer.Option(help="Folder with the face shards, models/ and clips/.")]
 Cache = Annotated[Path, typer.Option(help="Where decoded faces and backgrounds are kept between runs.")]
 Size = Annotated[str, typer.Option(help="Input size WIDTHxHEIGHT, both divisible by 32.")]
 Threshold = Annotated[float, typer.Option(help="Score from which a face counts.")]

@@ -3,7 +3,7 @@
 Coordinates here are fractions of the picture's side, so that they hold on every level.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,8 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from train.data import held_out, of_face, parse_points, picture
+from train import progress
+from train.data import held_out, identities, of_face, parse_points, picture
 from train.files import save_arrays
+from train.folders import YUNET
 from train.shards import read_shards
 
 Image = NDArray[np.uint8]
@@ -21,6 +23,8 @@ Array = NDArray[np.float32]
 
 LEVELS = (256, 128, 64, 32)
 """Sides of the pyramid's levels in pixels: a small face is warped from a small level, so that it does not alias."""
+LABELS = "labels.npz"
+"""The faces' boxes, points and keys, beside their pictures."""
 DISAGREEMENT = 0.25
 """A picture is left out where YuNet's points are on average this many eye distances off the known ones."""
 
@@ -98,24 +102,39 @@ def label(samples: Iterable[tuple[str, dict[str, bytes]]], labeller: Labeller) -
     return FaceBank(tuple(np.stack(level) for level in levels), np.stack(boxes), np.stack(points), tuple(keys))
 
 
-def save(bank: FaceBank, cache: Path) -> None:
-    """Write the bank into `cache`; labels.npz comes last, so that its presence means a whole bank."""
+def save(bank: FaceBank, cache: Path, shards: Sequence[str]) -> None:
+    """Write the bank into `cache`, with what tells the shards it is of (`train.data.identities`).
+
+    labels.npz comes last, so that its presence means a whole bank.
+    """
     cache.mkdir(parents=True, exist_ok=True)
     for side, pictures in zip(LEVELS, bank.pictures, strict=True):
         np.save(cache / f"faces-{side}.npy", pictures)
-    save_arrays(cache / "labels.npz", boxes=bank.boxes, points=bank.points, keys=np.array(bank.keys))
+    columns = {"boxes": bank.boxes, "points": bank.points, "keys": np.array(bank.keys), "shards": np.array(shards)}
+    save_arrays(cache / LABELS, **columns)
 
 
-def load(cache: Path) -> FaceBank:
-    """The bank of `cache`, memory-mapped."""
+def load(cache: Path) -> tuple[FaceBank, list[str]]:
+    """The bank of `cache`, memory-mapped, and what tells its shards; of an older bank nothing does."""
     pictures = tuple(np.load(cache / f"faces-{side}.npy", mmap_mode="r") for side in LEVELS)
-    with np.load(cache / "labels.npz") as labels:
-        return FaceBank(pictures, labels["boxes"], labels["points"], tuple(labels["keys"].tolist()))
+    with np.load(cache / LABELS) as labels:
+        bank = FaceBank(pictures, labels["boxes"], labels["points"], tuple(labels["keys"].tolist()))
+        return bank, labels["shards"].tolist() if "shards" in labels else []
 
 
 def load_or_label(data: Path, cache: Path) -> FaceBank:
-    """The bank of `cache`, built from the shards and YuNet in `data` on first use."""
-    if not (cache / "labels.npz").exists():
-        labeller = YuNet(data / "models" / "face_detection_yunet_2023mar.onnx")
-        save(label(read_shards(data, "faces-train-*.tar"), labeller), cache)
-    return load(cache)
+    """The bank of `cache`, built from the shards and YuNet in `data` on first use.
+
+    Raises ValueError if it was built from other shards.
+    """
+    if not (cache / LABELS).exists():
+        labeller = YuNet(data / YUNET)
+        samples = progress.counted(read_shards(data), "labelling faces, once")
+        save(label(samples, labeller), cache, identities(data))
+    bank, shards = load(cache)
+    if shards != identities(data):
+        raise ValueError(
+            f"{cache} holds the faces of other shards than {data}, or does not say of which: "
+            f"delete its {LABELS} and backgrounds-*.npy, or give another --cache"
+        )
+    return bank

@@ -4,9 +4,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from train.data import parse_points
-from train.detector.faces import FaceBank, YuNet, choose_box, label, load, save
+from tests.train.test_data import write_shards
+from train.data import identities, parse_points
+from train.detector.__main__ import app
+from train.detector.faces import FaceBank, YuNet, choose_box, label, load, load_or_label, save
 
 KPS = [106, 110, 150, 110, 128, 135, 110, 165, 146, 165]
 ROW = np.array([72, 54, 112, 148, *KPS, 0.9], np.float32)
@@ -47,11 +50,39 @@ def test_labelling_leaves_out_what_the_labeller_does_not_see(bank: FaceBank, tmp
     samples = [("seen", sample(face, KPS)), ("dark", sample(face // 8, KPS)), ("wide", sample(face[:200], KPS))]
     labelled = label(samples, lambda image: ROW[None] if image.mean() > 30 else np.zeros((0, 15), np.float32))
     assert labelled.keys == ("seen",)
-    save(labelled, tmp_path)
-    loaded = load(tmp_path)
+    save(labelled, tmp_path, ["one.tar 7"])
+    loaded, shards = load(tmp_path)
+    assert shards == ["one.tar 7"]
     assert loaded.keys == ("seen",)
     np.testing.assert_allclose(loaded.boxes[0] * 256, (72, 54, 184, 202))
     assert [level.shape[1] for level in loaded.pictures] == [256, 128, 64, 32]
+
+
+def test_labels_of_other_shards_are_not_taken(bank: FaceBank, tmp_path: Path) -> None:
+    write_shards(tmp_path, [3])
+    cache = tmp_path / "cache"
+    save(bank, cache, identities(tmp_path))
+    assert load_or_label(tmp_path, cache).keys == bank.keys
+    write_shards(tmp_path, [3, 3])
+    with pytest.raises(ValueError, match=r"cache holds the faces of other shards than .*: delete its labels\.npz"):
+        load_or_label(tmp_path, cache)
+    (cache / "labels.npz").unlink()
+    with pytest.raises(FileNotFoundError, match="no labeller"):
+        load_or_label(tmp_path, cache)
+
+
+def test_labels_that_do_not_know_their_shards_are_not_taken(bank: FaceBank, tmp_path: Path) -> None:
+    write_shards(tmp_path, [3])
+    save(bank, tmp_path, [])
+    np.savez(tmp_path / "labels.npz", boxes=bank.boxes, points=bank.points, keys=np.array(bank.keys))
+    with pytest.raises(ValueError, match="other shards"):
+        load_or_label(tmp_path, tmp_path)
+
+
+def test_the_data_is_where_the_environment_says(tmp_path: Path) -> None:
+    result = CliRunner(env={"FRRCAM_DATA": str(tmp_path / "mine")}).invoke(app, ["labels", "--cache", str(tmp_path)])
+    assert isinstance(result.exception, FileNotFoundError)
+    assert str(tmp_path / "mine") in str(result.exception)
 
 
 def test_faces_in_other_formats_are_labelled(bank: FaceBank) -> None:
