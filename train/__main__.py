@@ -30,7 +30,7 @@ from train import (
     tone,
 )
 from train.arguments import Given, chosen, options, run
-from train.data import LABELS, load_faces
+from train.data import LABELS, load_bare, load_faces
 from train.features import feature_network
 from train.folders import DATA, MOBILEFACENET, ROOT, RUNS, YUNET, Data, Runs, Threads
 from train.launch import Machine, Places
@@ -138,6 +138,8 @@ def masks_command(
     settings = masks.Settings(**given)
     if given and not again:
         raise ValueError(f"{saved} is trained: --{', --'.join(given)} would change nothing without --again")
+    # first of all, as the teacher takes its time; without labels, as a new teacher does not care for the old one's
+    faces = load_bare(data, runs / "cache", 192) if again or not labels.exists() else None
     segmented = masks.read_segmented(data, data / YUNET)
     if again:
         with progress.shown() as (report, advance):
@@ -147,9 +149,10 @@ def masks_command(
     scores = masks.dice_scores(teacher, segmented)
     say(f"dice on {scores.faces} held-out faces: {scores.dice:.4f} ({scores.low:.4f} to {scores.high:.4f})")
     if figures is not None:
+        figures.parent.mkdir(parents=True, exist_ok=True)
         figures.write_text(json.dumps({"images": images, **asdict(scores)}, indent=1) + "\n")
-    if not labels.exists():
-        masks.label(teacher, load_faces(data, runs / "cache", 192), labels)
+    if faces is not None:
+        masks.label(teacher, faces, labels)
 
 
 @app.command("degradations")

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -20,7 +20,8 @@ from torch import Tensor
 
 from frrcam.faces import alignment
 from train import progress
-from train.files import replace, save_array
+from train.files import replace as replace_file
+from train.files import save_array
 from train.shards import TRAINING, addresses, read_shards
 
 Image = NDArray[np.uint8]
@@ -140,7 +141,7 @@ def build_cache(data: Path | str, cache: Path, size: int, pattern: str = TRAININ
     path = cache / f"faces-{size}.npy"
     save_array(path, np.stack(canvases))
     content = json.dumps({"shards": identities(data, pattern), "keys": keys})
-    replace(path.with_suffix(".json"), lambda part: part.write_text(content))
+    replace_file(path.with_suffix(".json"), lambda part: part.write_text(content))
 
 
 def identities(data: Path | str, pattern: str = TRAINING) -> list[str]:
@@ -150,24 +151,35 @@ def identities(data: Path | str, pattern: str = TRAINING) -> list[str]:
 
 
 def load_faces(data: Path | str, cache: Path, size: int) -> Faces:
-    """The faces with crops of side `size`, built on first use; masks beside them where `masks` has labelled them.
+    """The faces of `load_bare` with masks beside them where `masks` has labelled them.
 
     Raises ValueError if the cache was built from other shards, or its masks label other faces.
     """
-    path, labels = cache / f"faces-{size}.npy", cache / LABELS
+    faces, labels = load_bare(data, cache, size), cache / LABELS
+    if not labels.exists():
+        return faces
+    masks = np.load(labels, mmap_mode="r")
+    if len(masks) != len(faces):
+        raise ValueError(
+            f"{labels} labels {len(masks)} faces, faces-{size}.npy holds {len(faces)}: "
+            "run python -m train masks --again"
+        )
+    return replace(faces, masks=masks)
+
+
+def load_bare(data: Path | str, cache: Path, size: int) -> Faces:
+    """The faces with crops of side `size`, without masks, built on first use.
+
+    Raises ValueError if the cache was built from other shards.
+    """
+    path = cache / f"faces-{size}.npy"
     described = path.with_suffix(".json")
     if not described.exists():
         build_cache(data, cache, size)
     content = json.loads(described.read_text())
     if not isinstance(content, dict) or content["shards"] != identities(data):
         raise ValueError(f"{path} holds the faces of other shards than {data}: delete {cache} or give another --runs")
-    masks = np.load(labels, mmap_mode="r") if labels.exists() else None
-    if masks is not None and len(masks) != len(content["keys"]):
-        raise ValueError(
-            f"{labels} labels {len(masks)} faces, {path.name} holds {len(content['keys'])}: "
-            "run python -m train masks --again"
-        )
-    return Faces(np.load(path, mmap_mode="r"), size, tuple(content["keys"]), masks)
+    return Faces(np.load(path, mmap_mode="r"), size, tuple(content["keys"]))
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+from tests.train.test_data import write_shards
 from train import checkpoint, masks
 from train.__main__ import app
-from train.data import LABELS, Faces, canvas_size
+from train.data import LABELS, Faces, canvas_size, load_bare, load_faces
 
 
 def discs(count: int, size: int = 32) -> Faces:
@@ -77,6 +78,20 @@ def test_options_of_a_training_that_is_over_are_refused(tmp_path: Path) -> None:
         result = CliRunner().invoke(app, ["masks", *places, "--images", option])
         assert isinstance(result.exception, ValueError)
         assert said in str(result.exception)
+
+
+def test_there_must_be_faces_to_label_before_a_teacher_learns(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["masks", "--data", str(tmp_path), "--runs", str(tmp_path)])
+    assert isinstance(result.exception, FileNotFoundError)
+    assert "no shard faces-train-*.tar" in str(result.exception)
+
+
+def test_labels_of_other_faces_are_in_nobodys_way_to_new_ones(tmp_path: Path) -> None:
+    write_shards(tmp_path, [4])
+    np.save(tmp_path / LABELS, np.zeros((3, 8, 8), np.uint8))
+    with pytest.raises(ValueError, match="run python -m train masks --again"):
+        load_faces(tmp_path, tmp_path, 32)
+    assert load_bare(tmp_path, tmp_path, 32).masks is None
 
 
 @pytest.mark.train
