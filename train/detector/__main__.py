@@ -55,6 +55,8 @@ def fit(
     cache: Cache = CACHE,
 ) -> None:
     """Train on composites until --images are seen; a checkpoint every 6,000."""
+    if resume is None and (out / fitting.LAST).exists():
+        raise ValueError(f"{out / fitting.LAST} holds a training: go on with it by --resume, or give another --out")
     settings = fitting.FitSettings(images=images, batch=batch, rate=rate, seed=seed)
     state = fitting.load(resume, settings, restart=restart) if resume else fitting.new_state(Architecture(), settings)
     composer = fitting.open_composer(data, cache, settings)

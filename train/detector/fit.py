@@ -23,6 +23,8 @@ from train.detector.network import Architecture, FaceDetector
 
 Image = NDArray[np.uint8]
 
+LAST = "last.pt"
+"""A training's checkpoint, in its folder."""
 SIZES = ((192, 320), (224, 224), (192, 320), (256, 256), (192, 320), (320, 320))
 """Heights and widths that batches take in turn: the daemon's input for a 16:9 picture, and square ones."""
 
@@ -221,7 +223,7 @@ def fit(
             speed = round(steps * settings.batch / (time.monotonic() - started), 1)
             with (folder / "log.jsonl").open("a") as log:
                 log.write(json.dumps({"images": state.images_seen, "images_per_s": speed, **means}) + "\n")
-            save(state, folder / "last.pt")
+            save(state, folder / LAST)
             left = max(0, settings.images - state.images_seen) / max(speed, 0.1) / 60
             report(
                 f"{state.images_seen} of {settings.images} images, {speed}/s, {left:.0f} min left: "

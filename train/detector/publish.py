@@ -53,13 +53,18 @@ def write(checkpoint: Path, path: Path, composer: Composer | None, calibration: 
     return seen
 
 
-def compare(model: Path, benchmark: Benchmark) -> list[evaluate.Figures]:
-    """Figures per clip and, last, of all clips together."""
-    candidate = evaluate.InsightFaceDetector(model, benchmark.size, benchmark.threshold)
-    reference = evaluate.InsightFaceDetector(benchmark.data / "models" / REFERENCE, benchmark.reference_size)
+def materials(benchmark: Benchmark) -> tuple[evaluate.InsightFaceDetector, list[Path]]:
+    """The reference and the clips; FileNotFoundError if either is missing."""
     clips = sorted((benchmark.data / "clips").glob("*.mp4"))
     if not clips:
         raise FileNotFoundError(f"no clip in {benchmark.data / 'clips'}: set --data to the folder that holds clips/")
+    return evaluate.InsightFaceDetector(benchmark.data / "models" / REFERENCE, benchmark.reference_size), clips
+
+
+def compare(model: Path, benchmark: Benchmark) -> list[evaluate.Figures]:
+    """Figures per clip and, last, of all clips together."""
+    candidate = evaluate.InsightFaceDetector(model, benchmark.size, benchmark.threshold)
+    reference, clips = materials(benchmark)
     figures: list[evaluate.Figures] = []
     frames: list[evaluate.FrameComparison] = []
     for clip in clips:
@@ -105,7 +110,11 @@ def milliseconds(model: Path, size: tuple[int, int], rounds: int = 8, runs: int 
 
 
 def publish(checkpoint: Path, path: Path, composer: Composer, calibration: int, benchmark: Benchmark) -> None:
-    """Write the int8 file and its manifest entry, and make it the default detector."""
+    """Write the int8 file and its manifest entry, and make it the default detector.
+
+    Raises as `materials`, before the file of the name is replaced.
+    """
+    materials(benchmark)
     seen = write(checkpoint, path, composer, calibration)
     network, _ = fit.load_averaged(checkpoint)
     figures = compare(path, benchmark)[-1]

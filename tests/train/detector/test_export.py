@@ -8,10 +8,12 @@ import torch
 from insightface.model_zoo.scrfd import SCRFD
 
 from train.detector.anchors import decode_boxes, decode_points, make_anchors
+from train.detector.composites import Composer
 from train.detector.evaluate import InsightFaceDetector
 from train.detector.export import INPUT, OUTPUTS, Deployed, export, quantise
 from train.detector.fit import to_tensor
 from train.detector.network import Architecture, FaceDetector, multiply_adds
+from train.detector.publish import Benchmark, publish
 
 TINY = Architecture(stem=(4, 4), widths=(4, 8, 8), blocks=(0, 1, 0, 0), neck=8, head_blocks=(0, 0, 1))
 
@@ -33,6 +35,14 @@ def model_file(network: FaceDetector, tmp_path_factory: pytest.TempPathFactory) 
     export(network, path, calibration=(0.0, 0.0, 0.0))
     assert list(path.parent.iterdir()) == [path]
     return path
+
+
+def test_what_cannot_be_measured_takes_no_files_place(composer: Composer, tmp_path: Path) -> None:
+    shipped = tmp_path / "shipped.onnx"
+    shipped.write_bytes(b"as its manifest says")
+    with pytest.raises(FileNotFoundError, match=r"no clip in .*: set --data"):
+        publish(tmp_path / "any.pt", shipped, composer, 1, Benchmark(tmp_path, tmp_path))
+    assert shipped.read_bytes() == b"as its manifest says"
 
 
 def picture(height: int, width: int) -> np.ndarray:

@@ -104,6 +104,14 @@ def test_a_number_out_of_range_is_refused(option: str) -> None:
     assert CliRunner().invoke(app, ["fit", option, "0"]).exit_code == 2
 
 
+def test_a_new_run_does_not_take_anothers_place(tmp_path: Path) -> None:
+    (tmp_path / "last.pt").write_bytes(b"hours")
+    given = ["fit", "--out", str(tmp_path), "--data", str(tmp_path), "--cache", str(tmp_path)]
+    result = CliRunner().invoke(app, given)
+    assert isinstance(result.exception, ValueError)
+    assert "last.pt holds a training: go on with it by --resume" in str(result.exception)
+
+
 def test_a_compact_checkpoint_goes_on_from_nearly_the_same(composer: Composer, tmp_path: Path) -> None:
     state = new_state(TINY, SETTINGS)
     fit(state, composer, SETTINGS, tmp_path)
