@@ -153,7 +153,7 @@ def feature_network(kind: str, mobilefacenet: Path) -> nn.Module:
     if kind == "mobilefacenet":
         if not mobilefacenet.is_file():
             raise ValueError(
-                f"{mobilefacenet}: no such file: set --models to the folder that holds it, or drop the loss"
+                f"{mobilefacenet}: no such file: set --data to the folder that holds models/; fit also takes --models"
             )
         return FaceFeatures(mobilefacenet)
     if kind == "vgg":

@@ -115,7 +115,7 @@ def test_vgg_that_is_not_to_be_had_says_what_to_install(error: Exception) -> Non
 
 def test_the_feature_network_is_chosen_by_name(model: Path, tmp_path: Path) -> None:
     assert isinstance(feature_network("mobilefacenet", model), FaceFeatures)
-    with pytest.raises(ValueError, match="no such file"):
+    with pytest.raises(ValueError, match="no such file: set --data"):
         feature_network("mobilefacenet", tmp_path / "gone.onnx")
     with pytest.raises(ValueError, match="mobilefacenet or vgg, not 'resnet'"):
         feature_network("resnet", model)
