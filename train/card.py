@@ -33,16 +33,22 @@ def write(path: Path, entries: Mapping[str, manifest.Entry], versions: Sequence[
     versions: their measurements, by sha256. default: the restorer whose tables are given in full.
     Raises ValueError if the card has lost one of its markers.
     """
-    text = path.read_text(encoding="utf-8") if path.exists() else f"{HEAD}{BEGIN}\n{END}\n"
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{path} has no place for the figures: put these lines back: {BEGIN} {END}")
+    before, after = around(path)
     measured = {version["sha256"]: version for version in versions}
     rows = {name: measured[str(entry["sha256"])] for name, entry in entries.items() if entry["sha256"] in measured}
     body = "\n\n".join(sections(rows, default))
     text = f"{before}{BEGIN}\n{body}\n{END}{after}"
     replace(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def around(path: Path) -> tuple[str, str]:
+    """What stands before and after the figures; ValueError if the card has lost one of its markers."""
+    text = path.read_text(encoding="utf-8") if path.exists() else f"{HEAD}{BEGIN}\n{END}\n"
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{path} has no place for the figures: put these lines back: {BEGIN} {END}")
+    return before, after
 
 
 def sections(rows: Mapping[str, Version], default: str | None) -> list[str]:

@@ -15,10 +15,13 @@ HEAD = "# Written by train/manifest.py. Figures are as last measured, by the com
 
 
 def read(path: Path) -> Manifest:
-    """The manifest at `path`; an empty one where there is no file. tomllib.TOMLDecodeError if it is broken."""
+    """The manifest at `path`; an empty one where there is no file. ValueError if it is broken."""
     if not path.exists():
         return {"default": {}, "models": {}}
-    content = tomllib.loads(path.read_text(encoding="utf-8"))
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no manifest: {error}") from error
     return {"default": dict(content.get("default", {})), "models": dict(content.get("models", {}))}
 
 

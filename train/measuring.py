@@ -154,7 +154,7 @@ def export_command(
     """Write ONNX files by the contract, quantise and measure them; then manifest, record and model card."""
     torch.set_num_threads(threads)
     wanted = [publish.Rung.parse(rung) for rung in rungs.split(",")]
-    publish.check(source, wanted)
+    publish.check(source, wanted, weights, record)
     if calibrate not in CalibrationMethod.__members__:
         raise ValueError(f"--calibrate {calibrate}: give MinMax, Percentile or Entropy")
     faces = load_faces(data, runs / "cache", evaluate.REFERENCE)
@@ -244,6 +244,7 @@ def plane_command(
     rounds: Annotated[int, typer.Option(min=1, help="How often each shipped file has its turn.")] = 8,
 ) -> None:
     """Time what ships beside the paper's own network, and draw every version measured: milliseconds against PSNR."""
+    publish.check_kept(weights, record)
     shipped = shipped_in(weights)
     files = [weights / str(entry["file"]) for entry in shipped.values()]
     paper, *times = timing.interleaved([timing.paper_file(runs), *files], rounds=rounds, progress=stepped)

@@ -117,11 +117,19 @@ def assess(
     return summarise(name, measured, tools.bench, steps, tools.notes), measured
 
 
-def check(source: Path, rungs: Sequence[Rung]) -> None:
+def check(source: Path, rungs: Sequence[Rung], weights: Path, record: Path) -> None:
     """Whether these files can be made of the checkpoint, before anything is measured: raises as `publish`."""
+    check_kept(weights, record)
     network, _ = checkpoint.load_network(source)
     for rung in rungs:
         check_size(network, rung.size)
+
+
+def check_kept(weights: Path, record: Path) -> None:
+    """Whether manifest, record and model card can take figures: ValueError if one is broken, as by a merge."""
+    manifest.read(weights / manifest.NAME)
+    measurements.read(record)
+    card.around(weights / card.NAME)
 
 
 def loss_of_int8(written: Written, measured: evaluate.Measured, tools: Tools) -> Figure | None:
@@ -145,7 +153,8 @@ def publish(
     """Write every rung's file to `weights`, measure it, and put it into the manifest, the record and the model card.
 
     Flicker is measured of the default alone. Files with the name of a rung are replaced.
-    Raises FileNotFoundError or ValueError if there is no such checkpoint, ValueError for a size that does not fit it.
+    Raises FileNotFoundError or ValueError if there is no such checkpoint, ValueError for a size that does not fit it,
+    and as `check_kept`.
     """
     network, images_seen = checkpoint.load_network(source)
     weights.mkdir(parents=True, exist_ok=True)
@@ -199,8 +208,10 @@ def version(
 def known(files: Sequence[Path], weights: Path, record: Path) -> list[tuple[str, manifest.Entry, measurements.Version]]:
     """Each file's name, facts and older entry in the record, which may be empty.
 
-    Facts come from the manifest in `weights`, or from the older entry. ValueError if neither has the file.
+    Facts come from the manifest in `weights`, or from the older entry. ValueError if neither has the file, and as
+    `check_kept`.
     """
+    check_kept(weights, record)
     old = {str(own["sha256"]): own for own in measurements.read(record)}
     listed = {str(entry["sha256"]): (name, entry) for name, entry in manifest.restorers(weights).items()}
     found = []

@@ -1,12 +1,13 @@
 """What the measuring commands say of bad input, before they load anything large."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
 import pytest
 from typer.testing import CliRunner
 
-from train import checkpoint
+from train import checkpoint, publish
 from train.__main__ import app
 
 WEIGHTS = Path(__file__).parents[2] / "weights"
@@ -55,6 +56,31 @@ def test_what_export_cannot_make(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "d.pt", checkpoint.start(network, 1e-3))
     assert "a crop size of 100 does not fit" in refused("export", str(tmp_path / "d.pt"), "--rungs", "100-int8")
     assert "give MinMax, Percentile or Entropy" in refused("export", str(tmp_path / "d.pt"), "--calibrate", "Guess")
+
+
+def spoilt(folder: Path) -> Iterator[tuple[str, Path]]:
+    """What must be said, and where the manifest, the record and the card lie, one of them spoilt."""
+    for name, content, said in (
+        ("manifest.toml", "<<<<<<< HEAD", "manifest.toml is no manifest"),
+        ("record.json", "<<<<<<< HEAD", "is no record of measurements"),
+        ("MODEL_CARD.md", "all by hand", "put these lines back"),
+    ):
+        (place := folder / name).mkdir()
+        (place / name).write_text(content)
+        yield said, place
+
+
+@pytest.mark.parametrize("command", ["export", "plane"])
+def test_what_cannot_be_written_on_is_said_before_anything_is_measured(command: str, tmp_path: Path) -> None:
+    for said, place in spoilt(tmp_path):
+        given = [str(place / "any"), "--weights", str(place), "--record", str(place / "record.json")]
+        assert said in refused(command, *given, "--runs", str(tmp_path))
+
+
+def test_a_record_is_kept_whole_or_nothing_is_measured(tmp_path: Path) -> None:
+    for said, place in spoilt(tmp_path):
+        with pytest.raises(ValueError, match=said):
+            publish.known([], place, place / "record.json")
 
 
 def test_a_page_that_is_no_page() -> None:
