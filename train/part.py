@@ -110,6 +110,8 @@ def fit_part(
     """Train to the end of the settings' phases, or until `stopped`; the whole training is kept in `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     size = settings.phases[0].size
+    if training.images >= settings.images:
+        report(f"{training.images} of {settings.images} images seen: there is nothing left to train")
     for degraded, truth in Feed({faces.size: faces}, settings).batches(training.images):
         if stopped():
             report(f"stopped after {training.images} of {settings.images} images: the same command goes on")

@@ -114,6 +114,8 @@ def test_training_lowers_the_loss_and_resumes_to_the_same_result(tmp_path: Path)
     part.fit_part(resumed, faces(), settings(320), tmp_path / "light.pt", lines.append)
     for one, other in zip(whole.average.parameters(), resumed.average.parameters(), strict=True):
         np.testing.assert_array_equal(one.detach().numpy(), other.detach().numpy())
+    part.fit_part(resumed, faces(), settings(160), tmp_path / "light.pt", lines.append)
+    assert lines[-1] == "320 of 160 images seen: there is nothing left to train"
 
 
 def test_what_is_no_light_network_is_named(tmp_path: Path) -> None:
