@@ -95,10 +95,10 @@ def calibration(faces: Faces, size: int, count: int = 96, seed: int = 7) -> np.n
     return evaluate.resize(degraded, size).clamp(0, 1).numpy()
 
 
-def write(network: FRRNet, rung: Rung, weights: Path, work: Path, faces: Faces, method: CalibrationMethod) -> Written:
-    """The rung's file in `weights`; what it is made from stays in `work`."""
+def write(network: FRRNet, rung: Rung, work: Path, faces: Faces, method: CalibrationMethod) -> Written:
+    """The rung's file, and what it is made from, in `work`."""
     half = rung.precision == "fp16"
-    single, path = work / f"{rung.size}-{half}.onnx", weights / f"{rung.name}.onnx"
+    single, path = work / f"{rung.size}-{half}.onnx", work / f"{rung.name}.onnx"
     difference = export(network, rung.size, single, half=half)
     if rung.precision == "int8":
         quantise(single, path, calibration(faces, rung.size), method)
@@ -150,9 +150,10 @@ def publish(
     method: CalibrationMethod = CalibrationMethod.MinMax,
     report: Callable[[str], None] = print,
 ) -> None:
-    """Write every rung's file to `weights`, measure it, and put it into the manifest, the record and the model card.
+    """Make every rung's file, measure it, and put it into `weights`, the manifest, the record and the model card.
 
-    Flicker is measured of the default alone. Files with the name of a rung are replaced.
+    Flicker is measured of the default alone. Files with the name of a rung are replaced, each once it is measured, so
+    that the manifest knows what lies there wherever this is interrupted.
     Raises FileNotFoundError or ValueError if there is no such checkpoint, ValueError for a size that does not fit it,
     and as `check_kept`.
     """
@@ -161,8 +162,8 @@ def publish(
     shape = {name: getattr(network, name) for name in ("width", "depth", "stem_stride")}
     versions = []
     with TemporaryDirectory() as folder:
-        files = [write(network, rung, weights, Path(folder), faces, method) for rung in rungs]
-        report(f"{len(files)} files written; measuring them on {len(tools.bench.held)} held-out faces")
+        files = [write(network, rung, Path(folder), faces, method) for rung in rungs]
+        report(f"{len(files)} files made; measuring them on {len(tools.bench.held)} held-out faces")
         times = timing.interleaved([tools.reference(), *(file.path for file in files)], progress=tools.progress)
         for file, time in zip(files, times[1:], strict=True):
             restore, size = evaluate.restorer(file.path)
@@ -181,6 +182,7 @@ def publish(
                 "images_seen": images_seen,
             }
             entry = facts | figures(found) | cost(file, time, loss)
+            replace(weights / file.path.name, partial(shutil.copyfile, file.path))
             manifest.record(
                 weights / manifest.NAME, file.rung.name, entry, "restorer" if file.rung.name == default else None
             )

@@ -1,6 +1,8 @@
 """From a checkpoint to weights/: files, manifest, record, model card; and the plane that is drawn of them."""
 
 import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -55,6 +57,24 @@ def tools(folder: Path) -> publish.Tools:
         export(network(2), 32, reference)
     bench = evaluate.Bench(evaluate.held_out(faces(), 2), None, draws=1)
     return publish.Tools(bench, (), {"lpips": "no weights"}, lambda: reference)
+
+
+def test_a_file_takes_its_place_when_it_is_measured(tmp_path: Path) -> None:
+    """Ctrl-C while it is measured leaves the one before, which the manifest knows."""
+
+    def interrupted(steps: Sequence[int], what: str) -> Iterator[int]:
+        raise KeyboardInterrupt
+
+    checkpoint.save(tmp_path / "c.pt", checkpoint.start(network().requires_grad_(True), 1e-3))
+    kept = tmp_path / "w" / "frrnet-32-fp32.onnx"
+    kept.parent.mkdir()
+    kept.write_bytes(b"as it was")
+    stopped = replace(tools(tmp_path), progress=interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        publish.publish(
+            tmp_path / "c.pt", kept.parent, [publish.Rung(32, "fp32")], faces(), stopped, "", tmp_path / "r.json"
+        )
+    assert [path.read_bytes() for path in kept.parent.iterdir()] == [b"as it was"]
 
 
 def test_files_and_manifest(folder: Path) -> None:
