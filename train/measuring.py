@@ -250,7 +250,7 @@ def plane_command(
     paper, *times = timing.interleaved([timing.paper_file(runs), *files], rounds=rounds, progress=stepped)
     digests = [str(entry["sha256"]) for entry in shipped.values()]
     measurements.retime(record, dict(zip(digests, times, strict=True)))
-    publish.refresh_card(weights, record)
+    publish.renew(weights, record)
     found = plane.places(measurements.read(record), set(digests), paper.milliseconds)
     plane.draw(found, paper.milliseconds, out)
     for place in sorted(found, key=lambda place: place.milliseconds):

@@ -164,8 +164,8 @@ def publish(
     with TemporaryDirectory() as folder:
         files = [write(network, rung, Path(folder), faces, method) for rung in rungs]
         report(f"{len(files)} files made; measuring them on {len(tools.bench.held)} held-out faces")
-        times = timing.interleaved([tools.reference(), *(file.path for file in files)], progress=tools.progress)
-        for file, time in zip(files, times[1:], strict=True):
+        taken = timing.interleaved([tools.reference(), *(file.path for file in files)], progress=tools.progress)
+        for file, time in zip(files, taken[1:], strict=True):
             restore, size = evaluate.restorer(file.path)
             found, measured = assess(file.path.name, restore, size, tools, clips=file.rung.name == default)
             loss = loss_of_int8(file, measured, tools) if file.rung.precision == "int8" else None
@@ -189,7 +189,7 @@ def publish(
             versions.append(version(file.rung.name, facts, found, time, file.difference, loss))
             report(summary(file, found, time, loss))
     measurements.record(record, versions)
-    refresh_card(weights, record)
+    renew(weights, record)
 
 
 def version(
@@ -235,21 +235,25 @@ def record_again(files: Sequence[Path], reports: Sequence[Report], tools: Tools,
     What is measured takes long: ask `known` before.
     """
     entries = known(files, weights, record)
-    times = timing.interleaved([tools.reference(), *files], progress=tools.progress)
+    taken = timing.interleaved([tools.reference(), *files], progress=tools.progress)
     fresh = []
-    for (name, facts, before), found, time in zip(entries, reports, times[1:], strict=True):
+    for (name, facts, before), found, time in zip(entries, reports, taken[1:], strict=True):
         own = version(name, facts, found, time, before.get("differs_from_pytorch"), None)
         fresh.append(own | {"int8_minus_fp32": before.get("int8_minus_fp32")})
     measurements.record(record, fresh)
-    refresh_card(weights, record)
+    renew(weights, record)
 
 
-def refresh_card(weights: Path, record: Path) -> None:
-    """Write the model card's figures anew from the manifest and the record."""
-    default = manifest.read(weights / manifest.NAME)["default"].get("restorer")
-    card.write(
-        weights / card.NAME, manifest.restorers(weights), measurements.read(record), str(default) if default else None
-    )
+def renew(weights: Path, record: Path) -> None:
+    """Write the manifest's times and the model card's figures anew, so that they and the record say the same."""
+    path, versions = weights / manifest.NAME, measurements.read(record)
+    recorded = {str(version["sha256"]): version for version in versions}
+    for name, entry in manifest.restorers(weights).items():
+        version = recorded.get(str(entry["sha256"]), {})
+        if version.get("ratio"):
+            manifest.record(path, name, entry | times(version["milliseconds"], version["ratio"]))
+    default = manifest.read(path)["default"].get("restorer")
+    card.write(weights / card.NAME, manifest.restorers(weights), versions, str(default) if default else None)
 
 
 def figures(found: Report) -> manifest.Entry:
@@ -282,12 +286,16 @@ def figures(found: Report) -> manifest.Entry:
 def cost(file: Written, time: timing.Timing, loss: Figure | None) -> manifest.Entry:
     """The manifest's figures of time and exactness, and the command that measures all of them again."""
     return {
-        "milliseconds": round(time.milliseconds, 1),
-        "share_of_papers_time": round(time.ratio, 4),
+        **times(time.milliseconds, time.ratio),
         "differs_from_pytorch": float(f"{file.difference:.1e}"),
         **({"int8_minus_fp32": round(loss.value, 3)} if loss else {}),
         "command": f"python -m train evaluate weights/{file.path.name}",
     }
+
+
+def times(milliseconds: float, ratio: float) -> manifest.Entry:
+    """The manifest's figures of time."""
+    return {"milliseconds": round(milliseconds, 1), "share_of_papers_time": round(ratio, 4)}
 
 
 def summary(file: Written, found: Report, time: timing.Timing, loss: Figure | None) -> str:

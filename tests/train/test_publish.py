@@ -1,6 +1,7 @@
 """From a checkpoint to weights/: files, manifest, record, model card; and the plane that is drawn of them."""
 
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -117,7 +118,7 @@ def test_the_card_keeps_what_is_written_by_hand(folder: Path) -> None:
     assert text.endswith("\nby hand too\n")
     assert "\nold\n" not in text
     assert all(part in text for part in ("`frrnet-64-int8.onnx`", "skin tan", "lpips: no weights", "123"))
-    publish.refresh_card(folder / "w", folder / "r.json")
+    publish.renew(folder / "w", folder / "r.json")
     assert (folder / "w" / card.NAME).read_text() == text
 
 
@@ -144,6 +145,21 @@ def test_measuring_again_replaces_a_version(folder: Path) -> None:
     assert [version["ratio"] == 0.5 for version in measurements.read(folder / "r.json")] == [True, False]
     with pytest.raises(ValueError, match="is not in"):
         publish.record_again([folder / "reference.onnx"], [found], tools(folder), folder / "w", folder / "r.json")
+
+
+def test_manifest_and_card_take_the_records_times(folder: Path, tmp_path: Path) -> None:
+    weights, record = tmp_path / "w", tmp_path / "r.json"
+    shutil.copytree(folder / "w", weights)
+    shutil.copyfile(folder / "r.json", record)
+    before = manifest.restorers(weights)["frrnet-64-int8"]
+    measurements.retime(record, {str(before["sha256"]): Timing(7.0, 0.125)})
+    publish.renew(weights, record)
+    assert manifest.restorers(weights)["frrnet-64-int8"] == before | {
+        "milliseconds": 7.0,
+        "share_of_papers_time": 0.125,
+    }
+    assert manifest.read(weights / "manifest.toml")["default"] == {"restorer": "frrnet-64-int8"}
+    assert "| 7.0 | 8.0 |" in (weights / card.NAME).read_text()
 
 
 def test_a_broken_record_is_said(tmp_path: Path) -> None:
