@@ -12,11 +12,14 @@ FULL = Status(
     fps=29.97,
     period_ms=33.33,
     frames=12_345_678,
+    dropped=31,
     faces=2,
     rung='the "best"\n',
     model="frrnet",
     frame_ms={"p50": 20.0, "p95": 31.5},
     stages_ms={"detect": {"p50": 6.0, "p95": 8.0}},
+    fresh_share=0.99,
+    late_share=0.02,
     notices=[NoticeLine(time=1.5, text="hello")],
     started=1_795_265_353.5,
 )
@@ -39,10 +42,23 @@ def test_prometheus_text_is_well_formed() -> None:
     sample = re.compile(r'frrcam_[a-z0-9_]+(\{([a-z]+="(\\.|[^"\\])*",?)+\})? [-+.e0-9]+')
     for line in text.splitlines():
         assert line.startswith(("# HELP frrcam_", "# TYPE frrcam_")) or sample.fullmatch(line), line
-    assert "frrcam_frames_total 12345678\n" in text
-    assert 'frrcam_frame_seconds{quantile="0.95"} 0.0315\n' in text
-    assert 'frrcam_stage_seconds{stage="detect",quantile="0.50"} 0.006\n' in text
-    assert r'rung="the \"best\"\n"' in text
+    info, *rest = [line for line in text.splitlines() if not line.startswith("#")]
+    assert r'rung="the \"best\"\n"' in info
+    assert info.endswith("} 1")
+    assert {name: float(value) for name, value in (line.rsplit(" ", 1) for line in rest)} == {
+        "frrcam_start_time_seconds": 1_795_265_353.5,
+        "frrcam_frames_total": 12_345_678,
+        "frrcam_dropped_total": 31,
+        "frrcam_fps": 29.97,
+        "frrcam_faces": 2,
+        "frrcam_fresh_share": 0.99,
+        "frrcam_late_share": 0.02,
+        "frrcam_frame_budget_seconds": pytest.approx(0.03333),
+        'frrcam_frame_seconds{quantile="0.50"}': 0.02,
+        'frrcam_frame_seconds{quantile="0.95"}': 0.0315,
+        'frrcam_stage_seconds{stage="detect",quantile="0.50"}': 0.006,
+        'frrcam_stage_seconds{stage="detect",quantile="0.95"}': 0.008,
+    }
 
 
 def test_prometheus_text_of_a_daemon_that_has_just_started() -> None:
