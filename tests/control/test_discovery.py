@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 
+import platformdirs
 import pytest
 
 from frrcam.control.discovery import Daemon, announce, ask_status, control_path, find_daemon, stand_in, withdraw
@@ -56,9 +57,14 @@ def test_only_its_user_can_read_the_token(server: ControlServer, path: Path) -> 
     assert stat.S_IMODE(path.parent.stat().st_mode) & 0o077 == 0
 
 
-def test_the_file_lies_with_the_users_runtime_files() -> None:
-    assert control_path().name == "control.json"
-    assert "frrcam" in control_path().parts
+def test_the_file_lies_with_the_users_runtime_files(tmp_path: Path, environment: MutableMapping[str, str]) -> None:
+    environment["XDG_RUNTIME_DIR"] = str(tmp_path)
+    assert control_path() == tmp_path / "frrcam" / "control.json"
+
+
+def test_where_there_are_none_it_lies_in_a_folder_of_the_users_own(environment: MutableMapping[str, str]) -> None:
+    environment.pop("XDG_RUNTIME_DIR", None)
+    assert control_path() == platformdirs.user_cache_path("frrcam") / "control.json"
 
 
 def test_no_daemon(path: Path) -> None:

@@ -117,6 +117,24 @@ def test_the_page_and_its_parts_are_served_with_a_strict_policy(bench: Bench) ->
     assert "https:" not in page
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["", "app.js", "status", "snapshot.jpg", "stream/after.mjpg", "events", "settings", "metrics", "nothing", ".."],
+)
+def test_no_other_page_may_frame_embed_or_keep_any_answer(bench: Bench, path: str) -> None:
+    async def task(session: aiohttp.ClientSession) -> dict[str, str]:
+        async with session.get(bench.url + path) as response:
+            return dict(response.headers)
+
+    bench.publish()
+    headers = bench.run(task)
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["Referrer-Policy"] == "no-referrer"
+
+
 def test_it_listens_on_loopback_only(bench: Bench) -> None:
     port = int(bench.url.split(":")[2].split("/")[0])
     listening = (one.laddr for one in psutil.Process().net_connections("tcp") if one.status == psutil.CONN_LISTEN)
