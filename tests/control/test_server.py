@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -228,6 +229,18 @@ def test_what_speaks_no_http_is_refused_without_a_word_in_the_journal(
         assert b" 400 " in connection.recv(4096).split(b"\r\n")[0]
     assert bench.get("status")[0] == 200
     assert not caplog.records
+
+
+def test_a_fault_of_ours_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    def status() -> Status:
+        raise ZeroDivisionError("in the status")
+
+    with (
+        ControlServer(PreviewSink(), status, LiveSettings()) as server,
+        pytest.raises(urllib.error.HTTPError, match="500"),
+    ):
+        urllib.request.urlopen(server.url + "status", timeout=20)
+    assert "in the status" in caplog.text
 
 
 def test_a_taken_port(bench: Bench) -> None:
