@@ -4,8 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from frrcam.config import load_settings
 from frrcam.control.settings import LiveSettings, LiveValue
 from frrcam.errors import UsageError
+
+
+def test_a_run_begins_with_what_was_configured() -> None:
+    settings = load_settings({"restore": {"strength": 0.25, "max_faces": 2}, "camera": {"mirror": True}})
+    assert LiveValue.at_first(settings) == LiveValue(strength=0.25, max_faces=2, mirror=True)
 
 
 @given(strength=st.floats(0, 1), mirror=st.booleans(), enabled=st.booleans(), faces=st.integers(1, 16))

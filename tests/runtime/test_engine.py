@@ -48,6 +48,16 @@ def test_at_a_picture_a_second_every_one_is_enhanced():
     assert all(np.any(outcome.image != image) for outcome in outcomes[2:])
 
 
+@pytest.mark.parametrize(("asked", "faces"), [({}, 1), ({"min_size": 400}, 0), ({"threshold": 0.95}, 0)])
+def test_what_counts_as_a_face_is_what_the_settings_say(asked: dict[str, float], faces: int):
+    settings = load_settings({"restore": {"model": "frrnet-160-int8", "provider": "cpu"}, "faces": asked})
+    engine = load_engine(settings, PERIOD, Said().notices)
+    with DemoSource((640, 360)) as source:
+        engine.pipeline.process(source.read(), Plan("best", "", "frrnet-160-int8", 1, 1, True), 1.0)
+    assert engine.pipeline.face_count == faces
+    engine.close()
+
+
 @pytest.mark.parametrize("section", ["restore", "faces"])
 def test_what_is_wrong_with_either_network_is_told(section: str, tmp_path: Path):
     key = {"restore": "model", "faces": "detector"}[section]
