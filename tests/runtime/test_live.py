@@ -412,6 +412,17 @@ def test_on_a_machine_grown_too_busy_the_effect_fades_and_the_face_is_counted():
     assert {record.wanted for record in rig.live.metrics.window()[-30:]} == {1}
 
 
+def test_a_face_in_doubt_is_looked_for_sooner():
+    rig = Rig()
+    rig.frames(30)
+    calls = []
+    for rig.tracker.urgent in (False, True):
+        before = rig.detector.calls
+        rig.frames(60)
+        calls.append(rig.detector.calls - before)
+    assert calls[1] >= 1.5 * calls[0] > 0
+
+
 def test_closing_closes_the_sink_once():
     rig = Rig()
     rig.live.close()

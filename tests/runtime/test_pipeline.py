@@ -91,6 +91,7 @@ def test_every_stage_that_ran_is_timed():
     assert rig.step(fresh=0).stages.keys() == {"track", "align", "compose"}
     rig.tracker.tracks = []
     assert rig.step().stages.keys() == {"track"}
+    assert rig.detector.calls == 1
 
 
 def test_stopwatch_adds_up():
@@ -115,11 +116,12 @@ def test_the_largest_faces_are_served_and_small_ones_left_alone():
 def test_two_faces_of_one_size_do_not_take_turns():
     rig = Rig(track(1, side=80), track(2, x=150, side=79))
     rig.settle(faces=1)
-    left = slice(0, 130)
+    left, right = slice(0, 130), slice(130, None)
     for larger in (79, 81, 78, 82) * 3:
         rig.tracker.tracks = [track(1, side=80), track(2, x=150, side=larger)]
         outcome = rig.step(faces=1)
         assert changed(rig.image[:, left], outcome.image[:, left]) > 0
+        assert changed(rig.image[:, right], outcome.image[:, right]) == 0
     rig.tracker.tracks = [track(1, side=80), track(2, x=150, side=120)]
     outcome = rig.settle(faces=1)
     assert changed(rig.image[:, left], outcome.image[:, left]) == 0
@@ -156,9 +158,9 @@ def test_a_face_comes_up_and_goes_without_a_jump():
     assert strengths[-1] > 10
     assert max(np.diff(strengths)) < 0.6 * strengths[-1]
     fading = [changed(rig.image, rig.step(faces=0).image) for _ in range(20)]
-    assert fading[0] > 0.4 * strengths[-1]
     assert fading[-1] == 0
-    assert all(np.diff(fading) <= 1)
+    assert max(np.diff(fading)) <= 1
+    assert min(np.diff([strengths[-1], *fading])) > -0.6 * strengths[-1]
 
 
 def test_a_face_that_is_served_again_shows_nothing_of_the_last_time():
@@ -303,4 +305,4 @@ def test_with_the_real_tracker_a_detected_face_is_followed_and_enhanced():
     assert pipeline.face_count == 1
     assert outcome.fresh == 1
     assert changed(image, outcome.image) > 10
-    assert pipeline.urgent in (True, False)
+    assert not pipeline.urgent
