@@ -123,13 +123,16 @@ def test_a_blink_of_the_detector_changes_nothing() -> None:
     assert not tracks[32][0].detected
 
 
-def test_a_face_refused_for_long_ends() -> None:
+@pytest.mark.parametrize("fps", [15, 30])
+def test_a_face_refused_for_long_ends(fps: int) -> None:
+    """In the same time, however many pictures that is."""
     pose = Pose(320, 180, 150)
     image = picture(WALL, pose)
-    tracks = run(Tracker(), [(image, [pose.detection()] if i < 40 else []) for i in range(80)])
-    confidences = [t[0].confidence for t in tracks[40:70] if t]
+    shots = [(image, [pose.detection()] if i < 1.33 * fps else []) for i in range(round(2.66 * fps))]
+    tracks = run(Tracker(), shots, dt=1 / fps)
+    confidences = [t[0].confidence for t in tracks[len(tracks) // 2 :] if t]
     assert confidences == sorted(confidences, reverse=True)
-    assert len(tracks[60]) == 1
+    assert len(tracks[2 * fps]) == 1
     assert not tracks[-1]
 
 
@@ -287,6 +290,14 @@ def test_faces_that_cross_keep_their_names() -> None:
         assert len({t.id for t in tracks}) == len(tracks)
     assert set.union(*names) == names[0]
     assert len(tracks) == 2
+
+
+def test_of_two_tracks_on_one_face_the_one_that_nothing_speaks_for_ends_at_once() -> None:
+    """Else that face is enhanced twice for as long as a detector's blink is forgiven."""
+    pose = Pose(320, 180, 150)
+    image = picture(WALL, pose)
+    twice, once = run(Tracker(), [(image, [pose.detection(), pose.detection()]), (image, [pose.detection()])])
+    assert (len(twice), len(once)) == (2, 1)
 
 
 def test_a_weak_face_needs_two_looks() -> None:
