@@ -97,13 +97,12 @@ def calibration(faces: Faces, size: int, count: int = 96, seed: int = 7) -> np.n
 
 def write(network: FRRNet, rung: Rung, work: Path, faces: Faces, method: CalibrationMethod) -> Written:
     """The rung's file, and what it is made from, in `work`."""
-    half = rung.precision == "fp16"
-    single, path = work / f"{rung.size}-{half}.onnx", work / f"{rung.name}.onnx"
-    difference = export(network, rung.size, single, half=half)
-    if rung.precision == "int8":
+    path = work / f"{rung.name}.onnx"
+    quantised = rung.precision == "int8"
+    single = work / f"{rung.size}.onnx" if quantised else path
+    difference = export(network, rung.size, single, half=rung.precision == "fp16")
+    if quantised:
         quantise(single, path, calibration(faces, rung.size), method)
-    else:
-        replace(path, partial(shutil.copyfile, single))
     return Written(rung, path, difference, timing.multiply_accumulates(single), single)
 
 

@@ -45,7 +45,7 @@ class FollowedFace:
         self._steady, self._euro = self._filter.points, OneEuro()
         self._velocity, self._speed = 0j, 0.0
         self._age = self._seen_until = self._doubt = self._unseen = 0.0
-        self._flows, self._held, self._refused, self._leaves = True, True, False, False
+        self._flows, self._held, self._refused = True, True, False
         self._patch = Patch.around(image, self.centre, self.side)
         self._portrait = self._look()
 
@@ -125,8 +125,9 @@ class FollowedFace:
         """Ends the picture: confidence, smoothing, and the patch that the next picture is compared with."""
         if self._refused or self._unseen > UNSEEN:
             self._doubt += dt
-        self._leaves = not self.detected and self._visible(image.shape[1], image.shape[0]) < _LEAST_VISIBLE
-        self.confidence = min(max(self.confidence + self._trend() * min(dt, _LONGEST_STEP), 0.0), 1.0)
+        leaves = not self.detected and self._visible(image.shape[1], image.shape[0]) < _LEAST_VISIBLE
+        trend = -1 / _LOST if leaves else self._trend()
+        self.confidence = min(max(self.confidence + trend * min(dt, _LONGEST_STEP), 0.0), 1.0)
         self._steady = self._euro(self.points, self._speed, dt)
         centre = self.centre
         if self._patch is None or not self._patch.fits(centre, self.side):
@@ -171,8 +172,6 @@ class FollowedFace:
         """Confidence gained or lost per second."""
         if self.detected:
             return 1 / _RECOVERY
-        if self._leaves:
-            return -1 / _LOST
         if not self._flows:  # quick motion or noise may cost a picture or two, the face itself shows if it is there
             return 0.0 if self._alike and not self._doubt else -1 / _LOST
         if not self._doubt:  # after a loss, flow may have taken hold of what stands where the face was

@@ -186,7 +186,7 @@ def made(name: str, ratio: float | None, psnr: float) -> measurements.Version:
     return {"name": name, "sha256": name, "ratio": ratio, "report": {"quality": quality}, **built}
 
 
-def test_what_no_longer_ships_takes_the_time_of_its_like(tmp_path: Path) -> None:
+def test_what_no_longer_ships_takes_the_time_of_its_like() -> None:
     """Two processors: on the one before, int8 took half as long of the paper's time."""
     ships, before = made("best", 0.1, 27.0), made("best", 0.05, 27.0) | {"sha256": "before", "images_seen": 8}
     exported_before, other = before | {"images_seen": 9}, before | {"gmac": 3.1}
