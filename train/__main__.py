@@ -16,6 +16,7 @@ from train import (
     ablation_report,
     architecture,
     checkpoint,
+    collect,
     degradations,
     detail_fit,
     fit,
@@ -32,7 +33,7 @@ from train import (
 from train.arguments import Given, chosen, options, run
 from train.data import LABELS, load_bare, load_faces
 from train.features import feature_network
-from train.folders import DATA, MOBILEFACENET, ROOT, RUNS, YUNET, Data, Runs, Threads
+from train.folders import DATA, MOBILEFACENET, ROOT, RUNS, YUNET, Data, Runs, Threads, primary
 from train.launch import Machine, Places
 from train.settings import Phase, Settings
 
@@ -48,7 +49,7 @@ def say(text: str) -> None:
 def fit_command(
     given: Given,
     data: Annotated[
-        str, typer.Option(help="Folder of shards, or their webdataset address.", envvar="FRRCAM_DATA")
+        str, typer.Option(help="Folder of shards, or their webdataset address; A::B joins two.", envvar="FRRCAM_DATA")
     ] = str(DATA),
     models: Annotated[Path | None, typer.Option(help="Folder of mobilefacenet.onnx; DATA/models if not given.")] = None,
     runs: Runs = RUNS,
@@ -79,8 +80,9 @@ def fit_command(
     settings = Settings(planned, weights=weights, **chosen(Settings, given))
     asked = {"width": width, "depth": depth, "stem_stride": stem_stride}
     shape = {name: value for name, value in asked.items() if value is not None}
-    mobilefacenet = models / "mobilefacenet.onnx" if models else Path(data) / MOBILEFACENET
-    places = Places(data, runs / "cache", out or runs / "default", mobilefacenet, begin, light, detail)
+    folder = primary(data)
+    mobilefacenet = models / "mobilefacenet.onnx" if models else folder / MOBILEFACENET
+    places = Places(data, runs / "cache", out or runs / "default", mobilefacenet, begin, light, detail, folder)
     launch.train(shape, settings, Machine(**chosen(Machine, given)), places)
 
 
@@ -140,7 +142,7 @@ def masks_command(
         raise ValueError(f"{saved} is trained: --{', --'.join(given)} would change nothing without --again")
     # first of all, as the teacher takes its time; without labels, as a new teacher does not care for the old one's
     faces = load_bare(data, runs / "cache", 192) if again or not labels.exists() else None
-    segmented = masks.read_segmented(data, data / YUNET)
+    segmented = masks.read_segmented(primary(data), primary(data) / YUNET)
     if again:
         with progress.shown() as (report, advance):
             teacher = masks.fit_teacher(segmented, settings, report, advance=advance)
@@ -153,6 +155,38 @@ def masks_command(
         figures.write_text(json.dumps({"images": images, **asdict(scores)}, indent=1) + "\n")
     if faces is not None:
         masks.label(teacher, faces, labels)
+
+
+@app.command("collect")
+def collect_command(
+    place: Annotated[Path, typer.Argument(help="Folder of pictures, or a bare git repository with --source.")],
+    out: Annotated[Path, typer.Option(help="Folder of the shards, for `fit --data DATA::OUT`.")] = RUNS / "collected",
+    source: Annotated[
+        str | None, typer.Option(help=f"Which known set the repository is: {', '.join(collect.SOURCES)}.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the set; SOURCE or the folder's if not given.")] = None,
+    licence: Annotated[str, typer.Option(help="Licence of a folder's pictures, as its source states it.")] = "unknown",
+    least: Annotated[int, typer.Option(min=64, help="Smallest aligned face to take, in pixels of the picture.")] = 240,
+    data: Data = DATA,
+) -> None:
+    """Turn photographs into a shard of training faces: one sharp face each, and none that is kept for measuring."""
+    if source is not None and source not in collect.SOURCES:
+        raise ValueError(f"--source {source} is not known; known are {', '.join(collect.SOURCES)}")
+    if not place.is_dir():
+        raise FileNotFoundError(f"{place}: no such folder")
+    known = collect.SOURCES[source] if source else None
+    pictures = collect.from_repository(place, known) if known else collect.from_folder(place)
+    finder = collect.Finder(data / YUNET)
+    kept = collect.Known(collect.embedding(data / MOBILEFACENET), collect.kept_faces(data, finder))
+    collector = collect.Collector(finder, kept, least)
+    title, terms = name or source or place.name, known.licence if known else licence
+    taken = (
+        collector.take(title, path, content, terms)
+        for path, content in progress.counted(pictures, f"looking at the pictures of {title}")
+    )
+    shard = out / f"faces-train-{title}-000.tar"
+    collect.write((sample for sample in taken if sample is not None), shard)
+    say(f"{shard}: " + ", ".join(f"{count} {reason}" for reason, count in collector.counts.most_common()))
 
 
 @app.command("degradations")

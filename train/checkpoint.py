@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from train.adversary import Adversary
 from train.files import into, replace
+from train.light import DEGREE
 from train.model import FRRNet
 
 
@@ -109,11 +110,12 @@ def restored(content: Content, rate: float, device: torch.device | str = "cpu") 
     state = start(build(content["shape"]), rate, device)
     state.average.load_state_dict(content["average"])
     state.network.load_state_dict(content["network" if "network" in content else "average"])
-    state.optimiser.load_state_dict(content["optimiser"])
+    if "optimiser" in content:
+        state.optimiser.load_state_dict(content["optimiser"])
     if "adversary" in content:
         state.adversary = Adversary.new(0, rate, device)
         state.adversary.load_state_dict(content["adversary"])
-    state.step, state.images, state.before = content["step"], content["images"], content.get("before", 0)
+    state.step, state.images, state.before = content.get("step", 0), content["images"], content.get("before", 0)
     return state
 
 
@@ -160,6 +162,7 @@ def read(path: Path) -> Content:
     content: Content = opened(path, "is no checkpoint")
     if not isinstance(content, dict) or not {"shape", "average", "images"} <= content.keys():
         raise ValueError(f"{path} is no checkpoint of FRR-Net")
+    content = upgraded(content)
     try:
         with torch.device("meta"):
             odd = unlike(FRRNet(**content["shape"]), content["average"])
@@ -170,6 +173,20 @@ def read(path: Path) -> Content:
             f"{path} is of another version of the network ({len(odd)} parts differ, {odd[0]} first): train anew"
         )
     return content
+
+
+def upgraded(content: Content) -> Content:
+    """A checkpoint from before the light network had a degree, with one that is nearly 1.
+
+    The optimiser goes: it counts parameters by their place. Any other content comes back as it is.
+    """
+    weights = content["average"]
+    if "light.affine.weight" not in weights or "light.degree.weight" in weights:
+        return content
+    embedding = weights["light.affine.weight"].shape[1]
+    added = {"light.degree.weight": torch.zeros(1, embedding), "light.degree.bias": torch.full((1,), DEGREE)}
+    upgraded = {name: value for name, value in content.items() if name not in ("optimiser", "network")}
+    return upgraded | {"average": weights | added}
 
 
 def unlike(network: nn.Module, saved: dict[str, Tensor]) -> list[str]:

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from train import losses
+from train import camera, losses
 from train.data import Crops, Faces, crop_affine, crops
 from train.degrade import GENTLE, degrade, far
 from train.distributed import ALONE, World
+from train.occluders import CutOuts
 from train.settings import Settings
 from train.stream import Stream
 
@@ -35,11 +36,30 @@ def shuffled(indices: np.ndarray, seed: int, start: int, count: int) -> np.ndarr
     return np.array([order[r][p % len(indices)] for r, p in zip(rounds, places, strict=True)])
 
 
-def cut(faces: Faces, chosen: np.ndarray, size: int, settings: Settings, seen: int, share: slice, total: int) -> Crops:
-    """This process's crops (`chosen`, at the places `share` of a batch of `total`), each under its own jitter."""
+def cut(
+    faces: Faces,
+    chosen: np.ndarray,
+    size: int,
+    settings: Settings,
+    seen: int,
+    share: slice,
+    total: int,
+    cut_outs: CutOuts | None = None,
+) -> Crops:
+    """This process's crops (`chosen`, at the places `share` of a batch of `total`), each under its own jitter.
+
+    With cut-outs, a share of them (`Settings.occluded`) has something in front.
+    """
     random = np.random.default_rng((settings.seed, seen))
     affines = [crop_affine(faces, size, settings.jitter, random) for _ in range(total)]
-    return crops(faces, chosen, size, affines[share])
+    taken = crops(faces, chosen, size, affines[share])
+    if cut_outs is not None and taken.masks is not None:
+        for place in range(*share.indices(total)):
+            own = np.random.default_rng((settings.seed, seen, place, 2))
+            if own.random() < settings.occluded:
+                at = place - share.indices(total)[0]
+                cut_outs.put(taken.pictures[at], taken.masks[at], own)
+    return taken
 
 
 def spoil(
@@ -55,8 +75,11 @@ def spoil(
         degradation = GENTLE
     elif kind >= 1 - settings.far:
         degradation = far(target.shape[-1], distance)
-    degraded, labels = degrade(target, degradation, generator, first, total)
-    labels = labels * MILD if gentle else labels
+    if not gentle and 1 - settings.far - settings.camera <= kind < 1 - settings.far:
+        degraded, labels = camera.spoil(target, camera.CAMERA, (settings.seed, seen, 3), first, total)
+    else:
+        degraded, labels = degrade(target, degradation, generator, first, total)
+        labels = labels * MILD if gentle else labels
     if mask is None and label is not None:
         mask = label(target)
     return degraded.contiguous(memory_format=torch.channels_last), losses.Truth(target, labels, mask)
@@ -105,6 +128,7 @@ class Feed:
     world: World = ALONE
     stream: Stream | None = None
     label: Labeller | None = None
+    cut_outs: CutOuts | None = None
 
     def source(self, size: int) -> Faces:
         return self.faces[min((s for s in self.faces if s >= size), default=max(self.faces))]
@@ -113,13 +137,15 @@ class Feed:
         """This process's crops of the batch after `seen` images."""
         phase = self.settings.phase(seen)
         share = self.world.share(phase.batch)
+        size = phase.side(np.random.default_rng((self.settings.seed, seen, 4)).random())
         if self.stream is not None:
             own = share.stop - share.start
-            return cut(self.stream.take(own), np.arange(own), phase.size, self.settings, seen, share, phase.batch)
-        source = self.source(phase.size)
+            faces, chosen = self.stream.take(own), np.arange(own)
+            return cut(faces, chosen, size, self.settings, seen, share, phase.batch, self.cut_outs)
+        source = self.source(size)
         lesson = source.indices(training=True) if source.lesson is None else source.lesson
         chosen = shuffled(lesson, self.settings.seed, seen, phase.batch)[share]
-        return cut(source, chosen, phase.size, self.settings, seen, share, phase.batch)
+        return cut(source, chosen, size, self.settings, seen, share, phase.batch, self.cut_outs)
 
     def batches(self, seen: int) -> Iterator[tuple[Tensor, losses.Truth]]:
         """Degraded pictures and truth of every step that is left."""

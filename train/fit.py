@@ -20,6 +20,7 @@ from train.distributed import ALONE, World
 from train.feed import Feed, Labeller, make_batch, shuffled
 from train.journal import Journal
 from train.model import FRRNet
+from train.occluders import CutOuts
 from train.settings import Phase, Settings
 from train.stream import Stream
 from train.validation import validate
@@ -94,15 +95,17 @@ def fit(
     world: World = ALONE,
     stream: Stream | None = None,
     label: Labeller | None = None,
+    cut_outs: CutOuts | None = None,
 ) -> State:
     """Train from `state` to the end of the settings' phases, or until `stopped` in any process.
 
     checkpoint.pt, log.csv, validation.csv and validation.png go to `out`, from the first process.
 
     faces: by cache size, to validate on, and to train on if there is no `stream`. label: masks where there are none.
+    cut_outs: what may be in front of a face.
     """
     state.network.light.requires_grad_(not settings.hold_light)
-    feed = Feed(faces, settings, world, stream, label)
+    feed = Feed(faces, settings, world, stream, label, cut_outs)
     model = world.wrapped(Logits(state.network))
     journal = Journal(out, settings, state.images, report, clock) if world.first else None
     if state.images >= settings.images:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from train import checkpoint, detail_fit, fit, light_fit, masks, part, progress, shards, tone
+from train import checkpoint, detail_fit, fit, light_fit, masks, occluders, part, progress, shards, tone
 from train.data import Faces, load_faces
 from train.distributed import World, joined
 from train.features import feature_network
@@ -57,6 +57,8 @@ class Places:
     begin: Path | None = None
     light: Path | None = None
     detail: Path | None = None
+    occluders: Path | None = None
+    """Folder of occluders-*.tar; without one, drawn occluders alone."""
 
 
 def train(shape: dict[str, Any], settings: Settings, machine: Machine, places: Places) -> checkpoint.State:
@@ -71,15 +73,16 @@ def train(shape: dict[str, Any], settings: Settings, machine: Machine, places: P
         state = checkpoint.restored(content, settings.rate, world.device)
         for phase in settings.phases:
             world.share(phase.batch)
-            if phase.size % state.network.multiple:
-                raise ValueError(f"the sides of phases must be multiples of {state.network.multiple}, not {phase.size}")
-        sides = {192 if phase.size <= 192 else 336 for phase in settings.phases}
+            for size in phase.sizes:
+                if size % state.network.multiple:
+                    raise ValueError(f"the sides of phases must be multiples of {state.network.multiple}, not {size}")
+        sides = {192 if size <= 192 else 336 for phase in settings.phases for size in phase.sizes}
         features = None
         if settings.weights.featured:
             if settings.weights.identity and machine.features != "mobilefacenet":
                 raise ValueError(f"--identity needs --features mobilefacenet: {machine.features} does not know faces")
             features = feature_network(machine.features, places.mobilefacenet).to(world.device)
-        stream, label = None, None
+        stream, label, cut_outs = None, None, None
         if machine.stream:
             stream, faces = streamed(places, max(sides), settings, machine, world, state.images // world.size)
             label = labeller(places, world)
@@ -88,6 +91,8 @@ def train(shape: dict[str, Any], settings: Settings, machine: Machine, places: P
             if settings.even_tones:
                 lesson = tone.even_lesson(faces[min(faces)])  # the caches hold the same faces in the same order
                 faces = {side: replace(found, lesson=lesson) for side, found in faces.items()}
+            if settings.occluded:
+                cut_outs = occluders.load(places.occluders)
         # from here on a signal ends the training in good order; before, it finds nothing to save, and ends the process
         with progress.shown(quiet=not world.first) as (report, advance), asked_to_stop() as stopped:
             if label is None and all(found.masks is None for found in faces.values()):
@@ -104,6 +109,7 @@ def train(shape: dict[str, Any], settings: Settings, machine: Machine, places: P
                 world=world,
                 stream=stream,
                 label=label,
+                cut_outs=cut_outs,
             )
 
 
@@ -113,7 +119,7 @@ def beginning(shape: dict[str, Any], settings: Settings, places: Places) -> chec
     if resumed.exists():
         return of_shape(checkpoint.read_training(resumed), shape, resumed)
     if places.begin is not None:
-        begun = checkpoint.anew(of_shape(checkpoint.read_training(places.begin), shape, places.begin))
+        begun = checkpoint.anew(of_shape(checkpoint.read(places.begin), shape, places.begin))
         state = checkpoint.restored(begun, settings.rate)
     else:
         torch.manual_seed(settings.seed)

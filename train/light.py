@@ -19,6 +19,8 @@ GRID = 12
 """Side of the grid that gains and offsets are given on."""
 FLAT = 0.02
 """Added to a channel's deviation, so that noise in an even picture is not blown up."""
+DEGREE = 3.0
+"""The degree's logit at first: nearly all of the correction applies."""
 
 
 def pooled(image: Tensor, side: int) -> Tensor:
@@ -47,21 +49,26 @@ class Light(nn.Module):
             nn.ReLU(),
         )
         self.affine = nn.Linear(embedding, 12)
+        self.degree = nn.Linear(embedding, 1)
         self.join = nn.Linear(embedding, 2 * width)
         self.spread = nn.Conv2d(3 * width, 2 * width, 1)
         self.local = nn.Sequential(
             nn.Conv2d(2 * width, 2 * width, 3, 1, 1), nn.ReLU(), nn.Conv2d(2 * width, 6, 3, 1, 1)
         )
-        for layer in (self.affine, self.local[-1]):
+        for layer in (self.affine, self.local[-1], self.degree):
             for parameter in layer.parameters():
                 nn.init.zeros_(parameter)
+        nn.init.constant_(self.degree.bias, DEGREE)
 
     def forward(self, image: Tensor) -> Tensor:
         affine, grid = self.light(pooled(image, VIEW))
         return relight(image, affine, grid)
 
     def light(self, view: Tensor) -> tuple[Tensor, Tensor]:
-        """Colour affine (N×3×4, zero: no change) and gains and offsets (N×6×12×12, zero likewise) of a view."""
+        """Colour affine (N×3×4, zero: no change) and gains and offsets (N×6×12×12, zero likewise) of a view.
+
+        Both are scaled by the degree (a number in [0,1] for each picture).
+        """
         mean = view.mean((2, 3), keepdim=True)
         even = view - mean
         deviation = even.square().mean((2, 3), keepdim=True).sqrt() + FLAT
@@ -71,7 +78,8 @@ class Light(nn.Module):
         embedding = self.embed(torch.cat([part.flatten(1) for part in (far, *extent)], 1))
         around = functional.interpolate(self.spread(far), scale_factor=2.0)
         grid = self.local(torch.relu(near + around + self.join(embedding)[:, :, None, None]))
-        return self.affine(embedding).view(-1, 3, 4), grid
+        degree = self.degree(embedding).sigmoid()
+        return degree[:, :, None] * self.affine(embedding).view(-1, 3, 4), degree[:, :, None, None] * grid
 
 
 def relight(image: Tensor, affine: Tensor, grid: Tensor) -> Tensor:

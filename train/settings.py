@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from train import losses
 from train.data import Jitter
 from train.degrade import WEBCAM, Degradation
@@ -10,22 +12,35 @@ from train.degrade import WEBCAM, Degradation
 
 @dataclass(frozen=True)
 class Phase:
-    """`images` pictures of side `size` in batches of `batch`."""
+    """`images` pictures in batches of `batch`, of side `size` or, each batch at random, of one of `others` too."""
 
     size: int
     batch: int
     images: int
+    others: tuple[int, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> "Phase":
-        """SIZE:BATCH:IMAGES, as in 96:16:150000; ValueError if it is not."""
+        """SIZE:BATCH:IMAGES, as in 96:16:150000, or several sizes, as in 160/224/336:8:90000; ValueError if not."""
         try:
-            phase = cls(*(int(part) for part in text.split(":")))
+            sizes, batch, images = text.split(":")
+            size, *others = sorted((int(part) for part in sizes.split("/")), reverse=True)
+            phase = cls(size, int(batch), int(images), tuple(others))
         except (TypeError, ValueError):
             phase = cls(0, 0, 0)
-        if phase.size < 1 or phase.batch < 1 or phase.images < 1:
-            raise ValueError(f"a phase is SIZE:BATCH:IMAGES, as in 96:16:150000, not {text!r}")
+        if min(phase.sizes) < 1 or phase.batch < 1 or phase.images < 1:
+            raise ValueError(f"a phase is SIZE:BATCH:IMAGES, as in 96:16:150000 or 160/336:8:9000, not {text!r}")
         return phase
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """All its sides, the largest first."""
+        return (self.size, *self.others)
+
+    def side(self, draw: float) -> int:
+        """The side of a batch, by a draw in [0,1): each as often as it is quick, so that small ones come more often."""
+        bounds = np.cumsum([1 / size for size in self.sizes])
+        return self.sizes[int(np.searchsorted(bounds, draw * bounds[-1], side="right"))]
 
 
 @dataclass(frozen=True)
@@ -53,10 +68,14 @@ class Settings:
     """Leave the light network as --light or --begin brought it."""
     weights: losses.Weights = field(default_factory=losses.Weights)
     degradation: Degradation = WEBCAM
-    gentle: float = 0.2
+    gentle: float = 0.1
     """Share of batches with slight faults only (`degrade.GENTLE`)."""
-    far: float = 0.25
+    far: float = 0.0
     """Share of batches whose faces are small in the camera's picture (`degrade.FAR`); --gentle comes first."""
+    camera: float = 0.55
+    """Share of batches that go through a camera's whole chain (`camera.CAMERA`); --gentle and --far come first."""
+    occluded: float = 0.2
+    """Share of faces with something in front of them, which their mask leaves out."""
     even_tones: bool = True
     """Show faces of rare skin tones more often, so that each tone is seen alike; a stream takes them as they come."""
     jitter: Jitter = field(default_factory=Jitter)
@@ -72,7 +91,7 @@ class Settings:
                 raise ValueError(f"--{name.replace('_', '-')} must be above 0, not {getattr(self, name)}")
         if not 0 <= self.decay < 1:
             raise ValueError(f"--decay must be at least 0 and below 1, not {self.decay}")
-        for name in ("gentle", "far"):
+        for name in ("gentle", "far", "camera", "occluded"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"--{name} must be within 0 and 1, not {getattr(self, name)}")
         for name in ("seed", "workers"):

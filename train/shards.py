@@ -20,11 +20,13 @@ Sample = dict[str, Any]
 
 
 def addresses(data: Path | str, pattern: str = TRAINING) -> list[str]:
-    """The shards `pattern` of a folder, or those that an address names.
+    """The shards `pattern` of a folder, or those that an address names; `::` joins several of either.
 
     Raises FileNotFoundError if the folder or the address's files hold none.
     """
     folder = Path(data)
+    if "::" in str(data):
+        return [url for part in str(data).split("::") for url in addresses(part, pattern)]
     if folder.is_dir():
         found = [str(path) for path in sorted(folder.glob(pattern))]
     elif ".tar" in str(data):
