@@ -195,7 +195,7 @@ class Bench:
         if begun.exists():
             state = checkpoint.load(begun, plan.rate)
         elif variant.begin:
-            content = checkpoint.read_training(CHECKPOINTS / variant.begin)
+            content = checkpoint.read(CHECKPOINTS / variant.begin)
             state = checkpoint.restored(checkpoint.anew(content), plan.rate)
         else:
             state = checkpoint.start(checkpoint.build(shape), plan.rate)

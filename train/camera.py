@@ -200,7 +200,7 @@ class Chain:
         noise = torch.where(grey, noise[:, :1].expand_as(noise), noise)
         if self.chance(0.4):
             smooth = kernels.convolve(noise, kernels.gaussian(*(self.draw.uniform((0.5, 1.6)),) * 2))
-            noise = smooth * (noise.std() / smooth.std().clamp_min(1e-6))
+            noise = smooth * (spread(noise) / spread(smooth).clamp_min(1e-6))
         # gamma lifts what is dark, so that shot noise, too, is strongest there on the screen
         shot = self.draw.uniform((0, 1), 1, 1, 1)
         dark = (1.4 - x.mean(1, keepdim=True)).clamp(0.4, 1.4)
@@ -239,6 +239,11 @@ class Chain:
 def blurred(x: Tensor) -> Tensor:
     """Coarse light: averages of a 24th of the side."""
     return functional.avg_pool2d(x, max(x.shape[-1] // 24, 1))
+
+
+def spread(noise: Tensor) -> Tensor:
+    """Deviation of each picture (N×1×1×1)."""
+    return noise.square().mean((1, 2, 3), keepdim=True).sqrt()
 
 
 def change(before: Tensor, after: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from train.adversary import Adversary
 from train.files import into, replace
-from train.light import DEGREE
 from train.model import FRRNet
 
 
@@ -176,7 +175,7 @@ def read(path: Path) -> Content:
 
 
 def upgraded(content: Content) -> Content:
-    """A checkpoint from before the light network had a degree, with one that is nearly 1.
+    """A checkpoint from before the light network had a degree, with one that is 1.
 
     The optimiser goes: it counts parameters by their place. Any other content comes back as it is.
     """
@@ -184,7 +183,7 @@ def upgraded(content: Content) -> Content:
     if "light.affine.weight" not in weights or "light.degree.weight" in weights:
         return content
     embedding = weights["light.affine.weight"].shape[1]
-    added = {"light.degree.weight": torch.zeros(1, embedding), "light.degree.bias": torch.full((1,), DEGREE)}
+    added = {"light.degree.weight": torch.zeros(1, embedding), "light.degree.bias": torch.zeros(1)}
     upgraded = {name: value for name, value in content.items() if name not in ("optimiser", "network")}
     return upgraded | {"average": weights | added}
 

@@ -19,8 +19,6 @@ GRID = 12
 """Side of the grid that gains and offsets are given on."""
 FLAT = 0.02
 """Added to a channel's deviation, so that noise in an even picture is not blown up."""
-DEGREE = 3.0
-"""The degree's logit at first: nearly all of the correction applies."""
 
 
 def pooled(image: Tensor, side: int) -> Tensor:
@@ -58,7 +56,6 @@ class Light(nn.Module):
         for layer in (self.affine, self.local[-1], self.degree):
             for parameter in layer.parameters():
                 nn.init.zeros_(parameter)
-        nn.init.constant_(self.degree.bias, DEGREE)
 
     def forward(self, image: Tensor) -> Tensor:
         affine, grid = self.light(pooled(image, VIEW))
@@ -67,7 +64,7 @@ class Light(nn.Module):
     def light(self, view: Tensor) -> tuple[Tensor, Tensor]:
         """Colour affine (N×3×4, zero: no change) and gains and offsets (N×6×12×12, zero likewise) of a view.
 
-        Both are scaled by the degree (a number in [0,1] for each picture).
+        Both are scaled by the picture's degree, a number in (0,2): near 0 for light that is right, 1 at first.
         """
         mean = view.mean((2, 3), keepdim=True)
         even = view - mean
@@ -78,7 +75,7 @@ class Light(nn.Module):
         embedding = self.embed(torch.cat([part.flatten(1) for part in (far, *extent)], 1))
         around = functional.interpolate(self.spread(far), scale_factor=2.0)
         grid = self.local(torch.relu(near + around + self.join(embedding)[:, :, None, None]))
-        degree = self.degree(embedding).sigmoid()
+        degree = 1 + self.degree(embedding).tanh()
         return degree[:, :, None] * self.affine(embedding).view(-1, 3, 4), degree[:, :, None, None] * grid
 
 

@@ -366,7 +366,7 @@ def test_a_held_light_network_stays_as_it_was(tmp_path: Path) -> None:
 
 def test_gentle_batches_are_less_spoilt_and_labelled_so() -> None:
     index = np.arange(16)
-    near = settings(16, far=0.0)
+    near = settings(16, far=0.0, camera=0.0)
     rough, gentle = (feed.make_batch(faces(), index, 32, replace(near, gentle=share), 0) for share in (0.0, 1.0))
     error = [float((degraded - truth.image).square().mean()) for degraded, truth in (rough, gentle)]
     assert error[1] < error[0] / 4
@@ -376,7 +376,7 @@ def test_gentle_batches_are_less_spoilt_and_labelled_so() -> None:
 
 def test_so_many_batches_are_of_far_faces() -> None:
     """What is finer than the camera's pixels is gone from them, whatever the degradation is for the others."""
-    sharp = replace(settings(8, gentle=0.0), degradation=Degradation(percent_dist=0.0))
+    sharp = replace(settings(8, gentle=0.0, camera=0.0), degradation=Degradation(percent_dist=0.0))
     shares = []
     for share in (0.0, 0.5, 1.0):
         batches = [feed.make_batch(faces(), np.arange(8), 96, replace(sharp, far=share), seen) for seen in range(40)]
@@ -478,7 +478,7 @@ def test_a_batch_that_cannot_be_shared_is_said() -> None:
 
 @pytest.mark.parametrize("size", [2, 4])
 def test_the_shares_of_a_batch_are_the_whole_batch(size: int) -> None:
-    source, plan = {32: faces()}, settings(8)
+    source, plan = {32: faces()}, settings(8, camera=0.0)
     whole, truth = next(feed.Feed(source, plan).batches(0))
     shared = [next(feed.Feed(source, plan, World(rank, size)).batches(0)) for rank in range(size)]
     assert torch.equal(torch.cat([degraded for degraded, _ in shared]), whole)

@@ -73,7 +73,7 @@ def test_one_face_looks_alike_under_any_exposure_and_cast() -> None:
     seen, dim, other = (
         network.light(v)[0] for v in (view, view * torch.tensor([0.5, 0.8, 1.2])[:, None, None], view.flip(0))
     )
-    assert (seen - dim).abs().max() < 0.05 * (seen - other).abs().max()
+    assert (seen - dim).abs().max() < 0.1 * (seen - other).abs().max()
 
 
 def test_a_flat_picture_is_as_good_as_any() -> None:
