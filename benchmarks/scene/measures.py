@@ -1,6 +1,7 @@
 """What is measured of pictures: distance from the truth, evenness of the light, noise, flicker."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import cv2
@@ -27,7 +28,7 @@ FLAT = 1.2
 """Levels: a block whose deviation in the clean picture is smaller is flat."""
 LIT = 1.5
 """Linear gain from which a block counts as lit."""
-ENOUGH = 40
+ENOUGH = 24
 """Blocks below which no noise is reported."""
 USABLE = (6.0, 245.0)
 """Levels of the input between which noise is not clipped."""
@@ -74,22 +75,38 @@ def noise_variance(image: Image) -> Plane:
     return _blocks(cast(Plane, cv2.transform(fine * fine, np.full((1, 3), 1 / 3, np.float32))))
 
 
-def noise(
-    clean: Image, before: Image, after: Image, light_before: Light, light_after: Light
-) -> tuple[float, float, float] | None:
-    """Levels of noise before and after, and the linear gain, where the clean picture is flat.
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """Noise of flat blocks, before and after."""
 
-    Medians over the blocks that are lit (`LIT`); over all flat ones where too few are lit; None where too few are flat.
+    before: float
+    """Levels."""
+    after: float
+    gain: float
+    """Of the blocks' linear light."""
+
+
+def noise(
+    images: tuple[Image, Image, Image], lights: tuple[Light, Light], places: Mapping[str, Mask]
+) -> dict[str, Noise]:
+    """The noise of each place where the clean picture is flat; a place with few such blocks is left out.
+
+    images: clean, before and after; lights: luminance before and after, H×W; places: parts of the picture.
+    Medians over the blocks that are lit (`LIT`), and over all flat ones where few are.
     """
-    level = _blocks(cast(Plane, cv2.transform(before.astype(np.float32), LUMA[None])))
-    flat = (noise_variance(clean) < FLAT**2) & (level > USABLE[0]) & (level < USABLE[1])
-    gain = (_blocks(light_after) + DARKEST) / (_blocks(light_before) + DARKEST)
-    lit = flat & (gain >= LIT)
-    chosen = lit if lit.sum() >= ENOUGH else flat
-    if chosen.sum() < ENOUGH:
-        return None
-    levels = [float(np.sqrt(np.median(noise_variance(image)[chosen]))) for image in (before, after)]
-    return levels[0], levels[1], float(np.median(gain[chosen]))
+    clean, before, after = (noise_variance(image) for image in images)
+    level = _blocks(cast(Plane, cv2.transform(images[1].astype(np.float32), LUMA[None])))
+    usable = (clean < FLAT**2) & (level > USABLE[0]) & (level < USABLE[1])
+    gain = (_blocks(lights[1]) + DARKEST) / (_blocks(lights[0]) + DARKEST)
+    found = {}
+    for name, place in places.items():
+        flat = usable & (_blocks(place.astype(np.float32)) == 1)
+        lit = flat & (gain >= LIT)
+        chosen = lit if lit.sum() >= ENOUGH else flat
+        if chosen.sum() >= ENOUGH:
+            dark, bright = (float(np.sqrt(np.median(variance[chosen]))) for variance in (before, after))
+            found[name] = Noise(dark, bright, float(np.median(gain[chosen])))
+    return found
 
 
 def by_gain(levels: float, gain: float) -> float:

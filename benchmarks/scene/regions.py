@@ -12,6 +12,8 @@ Mask = NDArray[np.bool_]
 
 MARGIN = 0.55
 """Of a face box's width and height, added on each side: head and shoulders."""
+INSET = 0.08
+"""Of a face box's width and height, left out on each side: the rim holds hair, ears and background."""
 MIN_SIDE = 40
 """Pixels: smaller faces are left alone by the product's default settings, so they are not scored."""
 SAME = 0.3
@@ -27,7 +29,7 @@ class Regions:
     """Parts of one picture, each H×W."""
 
     boxes: Sequence[Box]
-    """The faces, largest first."""
+    """The faces without their rim (`INSET`), largest first."""
     face: Mask
     head: Mask
     """Head and shoulders, the face included."""
@@ -39,9 +41,10 @@ class Regions:
 
 def regions(boxes: Sequence[Box], shape: tuple[int, int]) -> Regions:
     """The parts of a picture of `shape` (height, width) with these faces."""
-    face = _inside(boxes, shape)
+    inner = [grown(box, -INSET) for box in boxes]
+    face = _inside(inner, shape)
     head = _inside([grown(box, MARGIN) for box in boxes], shape)
-    return Regions(boxes, face, head, head & ~face, ~head)
+    return Regions(inner, face, head, head & ~face, ~head)
 
 
 def grown(box: Box, share: float) -> Box:
@@ -81,7 +84,7 @@ def steady_boxes(found: Sequence[Iterable[Box]]) -> list[list[Box]]:
     smooth = [_smoothed(face, len(found)) for face in faces if len(face) >= MIN_SHARE * len(found)]
     large = [boxes for boxes in smooth if max(_sides(boxes.mean(0))) >= MIN_SIDE]
     return [
-        sorted(((float(a), float(b), float(c), float(d)) for a, b, c, d in frame), key=area, reverse=True)
+        sorted(((a, b, c, d) for a, b, c, d in frame.round(1).tolist()), key=area, reverse=True)
         for frame in (np.stack(large, 1) if large else np.empty((len(found), 0, 4)))
     ]
 

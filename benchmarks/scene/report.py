@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
+from benchmarks.scene.regions import Box
 from benchmarks.scene.score import Score
 from frrcam.errors import UsageError
 
@@ -47,11 +48,16 @@ FIGURES = {
     "level_in": Figure("linear luminance of the faces in the input"),
     "level_out": Figure("in the published picture"),
     "change": Figure("mean absolute change on the faces, levels", "change", ".1f"),
-    "noise_in": Figure("noise of the input where the clean picture is flat, levels"),
-    "noise_out": Figure("of the published picture there"),
-    "noise_gain": Figure("linear gain there", "at gain", ".2f"),
-    "noise_ratio": Figure("noise published / input", "noise", ".2f", -1, 0.03),
-    "noise_by_gain": Figure("the same, divided by what the gain alone would make of it", "by gain", ".2f", -1, 0.03),
+    "noise_face_in": Figure("noise on the faces where the clean picture is flat, and lit if it is: input, levels"),
+    "noise_face_out": Figure("of the published picture there"),
+    "noise_face_gain": Figure("linear gain there"),
+    "noise_face": Figure("published / input", "noise face", ".2f", -1, 0.03),
+    "noise_face_by_gain": Figure("divided by what the gain alone would make of it", "by gain", ".2f", -1, 0.03),
+    "noise_rest_in": Figure("the same beside the faces"),
+    "noise_rest_out": Figure("of the published picture there"),
+    "noise_rest_gain": Figure("linear gain there", "at gain", ".2f"),
+    "noise_rest": Figure("published / input", "noise rest", ".2f", -1, 0.03),
+    "noise_rest_by_gain": Figure("divided by what the gain alone would make of it", "by gain", ".2f", -1, 0.03),
     "flicker_face_in": Figure("a still: deviation of each pixel over time by its mean, input, on the faces"),
     "flicker_face": Figure("published / input", "flicker face", ".2f", -1, 0.02),
     "flicker_around_in": Figure("the same beside the faces, on head and shoulders"),
@@ -67,7 +73,7 @@ FIGURES = {
 GROUPS = {
     "distance from the truth, dB (100: identical)": ("face_in", "whole_out"),
     "light on the faces": ("gain", "change"),
-    "noise, flicker, time": ("noise_in", "cpu_p95"),
+    "noise, flicker, time": ("noise_face_in", "cpu_p95"),
 }
 """Tables, each from one figure to another."""
 
@@ -78,6 +84,8 @@ class Report:
 
     settings: dict[str, Any]
     scores: list[Score]
+    faces: dict[str, list[list[Box]]] = field(default_factory=dict)
+    """Of each clip, the boxes of every frame: a later run scores the same regions, whatever its detector finds."""
 
     def find(self, clip: str, kind: str) -> Score | None:
         return next((one for one in self.scores if (one.clip, one.kind) == (clip, kind)), None)
@@ -91,8 +99,12 @@ def read(path: Path) -> Report:
     """What `Report.write` wrote. Raises UsageError for anything else."""
     try:
         content = json.loads(path.read_text("utf-8"))
-        return Report(dict(content["settings"]), [Score(**score) for score in content["scores"]])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        faces = {
+            clip: [[(box[0], box[1], box[2], box[3]) for box in frame] for frame in frames]
+            for clip, frames in content.get("faces", {}).items()
+        }
+        return Report(dict(content["settings"]), [Score(**score) for score in content["scores"]], faces)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise UsageError(f"{path} is no report of this benchmark: {error}") from None
 
 

@@ -9,20 +9,13 @@ import numpy as np
 from benchmarks.scene import measures
 from benchmarks.scene.clips import Clip
 from benchmarks.scene.light import Light, linear, luminance
+from benchmarks.scene.publish import Published
 from benchmarks.scene.regions import Mask, Regions, regions
 from benchmarks.scene.spoil import KINDS, Spoiler
 from frrcam.frame import Frame, Image
 
-Publish = Callable[[Frame], "Timed"]
-
-
-@dataclass(frozen=True, slots=True)
-class Timed:
-    """A published picture and the milliseconds that it took."""
-
-    image: Image
-    wall_ms: float
-    cpu_ms: float
+Publish = Callable[[Frame], Published]
+"""Called with every frame, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +82,7 @@ class Tally:
         self._flicker = (measures.Flicker(), measures.Flicker())
         self._regions: Regions | None = None
 
-    def time(self, published: Timed) -> None:
+    def time(self, published: Published) -> None:
         """Notes what one picture took."""
         self._values["wall"].append(published.wall_ms)
         self._values["cpu"].append(published.cpu_ms)
@@ -118,10 +111,11 @@ class Tally:
         returned = [measures.face_gain(truth, after, box) for box in where.boxes]
         self._note("returned", _mean([gain for gain, _ in returned]))
         self._note("returned_spread", _mean([measures.spread(cells) for _, cells in returned if cells.size]))
-        found = measures.noise(clean, given, published, before, after)
-        if found is not None:
-            for name, value in zip(("noise_in", "noise_out", "noise_gain"), found, strict=True):
-                self._note(name, value)
+        places = {"face": where.face, "rest": ~where.face}
+        for place, found in measures.noise((clean, given, published), (before, after), places).items():
+            self._note(f"noise_{place}_in", found.before)
+            self._note(f"noise_{place}_out", found.after)
+            self._note(f"noise_{place}_gain", found.gain)
 
     def figures(self) -> dict[str, float]:
         """What was measured, without what cannot be had."""
@@ -131,9 +125,10 @@ class Tally:
                 if (key := f"{region}_{name}") in found:
                     found[key] = measures.psnr(found[key])
         found |= self._steadiness()
-        if "noise_in" in found:
-            found["noise_ratio"] = found["noise_out"] / max(found["noise_in"], 1e-3)
-            found["noise_by_gain"] = measures.by_gain(found["noise_ratio"], found["noise_gain"])
+        for place in ("face", "rest"):
+            if (key := f"noise_{place}") + "_in" in found:
+                found[key] = found[f"{key}_out"] / max(found[f"{key}_in"], 1e-3)
+                found[f"{key}_by_gain"] = measures.by_gain(found[key], found[f"{key}_gain"])
         if self._still:
             found |= self._flickers()
         for name in ("wall", "cpu"):

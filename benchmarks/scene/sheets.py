@@ -19,11 +19,10 @@ BAND = 22
 QUALITY = 90
 
 
-def sheet(samples: Sequence[Sample]) -> Image:
-    """One row for each sample: input | published | clean; what has no truth has two pictures."""
-    rows = [_row(sample) for sample in samples]
-    width = max(row.shape[1] for row in rows)
-    return np.vstack([np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows])
+def sheet(rows: Sequence[Image]) -> Image:
+    """Rows of any widths under one another."""
+    width = max(one.shape[1] for one in rows)
+    return np.vstack([np.pad(one, ((0, 0), (0, width - one.shape[1]), (0, 0))) for one in rows])
 
 
 def write(path: Path, image: Image) -> None:
@@ -34,7 +33,8 @@ def write(path: Path, image: Image) -> None:
         raise SinkUnusable(f"{path} cannot be written")
 
 
-def _row(sample: Sample) -> Image:
+def row(sample: Sample) -> Image:
+    """input | published | clean, with a label; a sample without a truth has two pictures."""
     pictures = [sample.given, sample.published, *([] if sample.clean is None else [sample.clean])]
     small = np.hstack([_fitting(picture) for picture in pictures])
     band = np.zeros((BAND, small.shape[1], 3), np.uint8)
