@@ -132,7 +132,7 @@ class Flicker:
         self._squares += plane * plane
 
     def share(self, region: Mask, usable: Mask | None = None) -> float:
-        """The median over the region's pixels, of luma; NaN without pixels or with fewer than two pictures.
+        """The mean over the region's pixels, of luma; NaN without pixels or with fewer than two pictures.
 
         `usable`: pixels to which the region is confined.
         """
@@ -141,7 +141,7 @@ class Flicker:
             return float("nan")
         mean = self._sum[where] / self._count
         variance = np.maximum(self._squares[where] / self._count - mean * mean, 0) * self._count / (self._count - 1)
-        return float(np.median(np.sqrt(variance) / np.maximum(mean, 1)))
+        return float(np.mean(np.sqrt(variance) / np.maximum(mean, 1)))
 
     def bright(self, level: float) -> Mask:
         """Pixels whose mean luma is above a level, H×W. Needs a picture."""

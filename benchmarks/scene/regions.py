@@ -31,10 +31,12 @@ class Regions:
     boxes: Sequence[Box]
     """The faces without their rim (`INSET`), largest first."""
     face: Mask
+    box: Mask
+    """The faces with their rim, where an effect on the face fades out."""
     head: Mask
     """Head and shoulders, the face included."""
     around: Mask
-    """Head and shoulders without the face."""
+    """Head and shoulders without the boxes."""
     background: Mask
     """What is not head and shoulders."""
 
@@ -42,9 +44,9 @@ class Regions:
 def regions(boxes: Sequence[Box], shape: tuple[int, int]) -> Regions:
     """The parts of a picture of `shape` (height, width) with these faces."""
     inner = [grown(box, -INSET) for box in boxes]
-    face = _inside(inner, shape)
+    box = _inside(boxes, shape)
     head = _inside([grown(box, MARGIN) for box in boxes], shape)
-    return Regions(inner, face, head, head & ~face, ~head)
+    return Regions(inner, _inside(inner, shape), box, head, head & ~box, ~head)
 
 
 def grown(box: Box, share: float) -> Box:

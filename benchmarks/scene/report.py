@@ -58,7 +58,7 @@ FIGURES = {
     "noise_rest_gain": Figure("linear gain there", "at gain", ".2f"),
     "noise_rest": Figure("published / input", "noise rest", ".2f", -1, 0.03),
     "noise_rest_by_gain": Figure("divided by what the gain alone would make of it", "by gain", ".2f", -1, 0.03),
-    "flicker_face_in": Figure("a still: deviation of each pixel over time by its mean, input, on the faces"),
+    "flicker_face_in": Figure("a still: deviation of each pixel over time by its mean, input, on the face boxes"),
     "flicker_face": Figure("published / input", "flicker face", ".2f", -1, 0.02),
     "flicker_around_in": Figure("the same beside the faces, on head and shoulders"),
     "flicker_around": Figure("published / input", "beside", ".2f", -1, 0.02),

@@ -111,7 +111,7 @@ class Tally:
         returned = [measures.face_gain(truth, after, box) for box in where.boxes]
         self._note("returned", _mean([gain for gain, _ in returned]))
         self._note("returned_spread", _mean([measures.spread(cells) for _, cells in returned if cells.size]))
-        places = {"face": where.face, "rest": ~where.face}
+        places = {"face": where.face, "rest": ~where.box}
         for place, found in measures.noise((clean, given, published), (before, after), places).items():
             self._note(f"noise_{place}_in", found.before)
             self._note(f"noise_{place}_out", found.after)
@@ -162,8 +162,9 @@ class Tally:
         assert self._regions is not None, "no picture was added"
         usable = self._flicker[0].bright(measures.USABLE[0])
         found: dict[str, float] = {}
-        for region in ("face", "around", "background"):
-            before, after = (flicker.share(getattr(self._regions, region), usable) for flicker in self._flicker)
+        places = {"face": self._regions.box, "around": self._regions.around, "background": self._regions.background}
+        for region, place in places.items():
+            before, after = (flicker.share(place, usable) for flicker in self._flicker)
             found |= {f"flicker_{region}_in": before, f"flicker_{region}": after / before if before else float("nan")}
         return found
 
