@@ -30,6 +30,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from frrcam.compose.amounts import Amounts, Preset, Reach, Where, preset_with
 from frrcam.errors import ConfigError, UsageError
 
 MIN_SIDE, MAX_SIDE = 64, 4096
@@ -127,6 +128,33 @@ class RestoreSettings(Section):
     )
 
 
+class LightSettings(Section):
+    """The light, colour, noise and sharpness of the picture."""
+
+    preset: Preset = Field("natural", description="natural, bright or repair; the amounts below replace its own")
+    light: float | None = Field(
+        None, ge=0, le=1, description="missing light that is given; 0.7 keeps a picture's mood, 1 does not"
+    )
+    colour: float | None = Field(None, ge=0, le=1, description="colour cast that is taken off")
+    noise: float | None = Field(None, ge=0, le=1, description="noise reduction of what is lit")
+    sharpness: float | None = Field(None, ge=0, le=1, description="detail that the network restores on faces")
+    reach: Reach = Field("person", description="how far the light goes: face, person or picture")
+    where: Where = Field("scene", description="face: outside the faces every pixel stays the camera's")
+
+    @property
+    def amounts(self) -> Amounts:
+        """The preset's amounts, with those that are set in their place."""
+        return preset_with(
+            self.preset,
+            light=self.light,
+            colour=self.colour,
+            noise=self.noise,
+            sharpness=self.sharpness,
+            reach=self.reach,
+            where=self.where,
+        )
+
+
 class FaceSettings(Section):
     """How faces are found."""
 
@@ -176,6 +204,7 @@ class Settings(BaseSettings):
     camera: CameraSettings = CameraSettings()
     output: OutputSettings = OutputSettings()
     restore: RestoreSettings = RestoreSettings()
+    light: LightSettings = LightSettings()
     faces: FaceSettings = FaceSettings()
     control: ControlSettings = ControlSettings()
 

@@ -12,8 +12,9 @@ import numpy as np
 from frrcam.compose.overlay import side_by_side
 from frrcam.config import Settings
 from frrcam.control.discovery import control_path
+from frrcam.control.remembered import at_start, remember, state_path
 from frrcam.control.server import ControlServer
-from frrcam.control.settings import LiveSettings, LiveValue
+from frrcam.control.settings import LiveSettings
 from frrcam.control.status import Status
 from frrcam.control.status_line import StatusLine
 from frrcam.endpoints import SinkOpener, SourceOpener, choose_sink, choose_source
@@ -86,7 +87,8 @@ def start(settings: Settings, options: StartOptions, say: Say, openers: Openers 
         preview = stack.enter_context(PreviewSink())
         sink, reopen_sink = choose_sink(settings, size, fps, preview, say, openers.sink, stand_in=not options.service)
         stack.callback(sink.close)
-        live = LiveSettings(LiveValue.at_first(settings))
+        kept = state_path()
+        live = LiveSettings(at_start(settings, kept), lambda value: remember(kept, value))
         load: EngineLoader = lambda period: openers.engine(settings, period, notices)  # noqa: E731
         if settings.names_network:
             load = loaded(load(1 / fps), load)

@@ -248,7 +248,7 @@ def sections() -> list[type[BaseModel]]:
 
 
 def test_every_setting_is_described_and_closed_to_unknown_keys():
-    assert len(sections()) == 5
+    assert len(sections()) == 6
     for section in sections():
         assert section.model_config["extra"] == "forbid"
         assert section.model_config["frozen"]

@@ -38,8 +38,8 @@ class Phase:
         return (self.size, *self.others)
 
     def side(self, draw: float) -> int:
-        """The side of a batch, by a draw in [0,1): each as often as it is quick, so that small ones come more often."""
-        bounds = np.cumsum([1 / size for size in self.sizes])
+        """The side of a batch, by a draw in [0,1): each gets as many pixels, so that small ones come more often."""
+        bounds = np.cumsum([1 / size**2 for size in self.sizes])
         return self.sizes[int(np.searchsorted(bounds, draw * bounds[-1], side="right"))]
 
 

@@ -7,16 +7,23 @@ import typer
 
 from frrcam.commands.console import fail, print_json, say, show
 from frrcam.commands.options import (
+    Colour,
     Device,
     Fps,
     Json,
+    Light,
     MaxFaces,
     Model,
+    Noise,
     Output,
+    PresetOption,
     Provider,
+    ReachOption,
+    Sharpness,
     Size,
     SourceOption,
     Strength,
+    WhereOption,
     settings_of,
 )
 from frrcam.errors import FrrcamError
@@ -29,6 +36,13 @@ def start(
     size: Size = None,
     fps: Fps = None,
     strength: Strength = None,
+    preset: PresetOption = None,
+    light: Light = None,
+    colour: Colour = None,
+    noise: Noise = None,
+    sharpness: Sharpness = None,
+    reach: ReachOption = None,
+    where: WhereOption = None,
     model: Model = None,
     provider: Provider = None,
     max_faces: MaxFaces = None,
@@ -64,6 +78,15 @@ def start(
             camera={"device": device, "source": source, "size": size, "fps": fps, "mirror": mirror},
             output={"output": output},
             restore={"strength": strength, "model": model, "provider": provider, "max_faces": max_faces},
+            light={
+                "preset": preset,
+                "light": light,
+                "colour": colour,
+                "noise": noise,
+                "sharpness": sharpness,
+                "reach": reach,
+                "where": where,
+            },
             control={"port": port},
         )
         published = run(settings, StartOptions(frames, snapshot, as_json), say)

@@ -7,14 +7,21 @@ import typer
 
 from frrcam.commands.console import fail, print_json, say, show
 from frrcam.commands.options import (
+    Colour,
     Json,
+    Light,
     MaxFaces,
     MaxFacesOffline,
     Model,
+    Noise,
+    PresetOption,
     Provider,
+    ReachOption,
+    Sharpness,
     Size,
     SourceOption,
     Strength,
+    WhereOption,
     settings_of,
 )
 from frrcam.errors import FrrcamError
@@ -82,6 +89,13 @@ def enhance(
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Take in the subfolders of a folder.")] = False,
     compare: Annotated[bool, typer.Option("--compare", help="Write before | after side by side.")] = False,
     strength: Strength = None,
+    preset: PresetOption = None,
+    light: Light = None,
+    colour: Colour = None,
+    noise: Noise = None,
+    sharpness: Sharpness = None,
+    reach: ReachOption = None,
+    where: WhereOption = None,
     model: Model = None,
     provider: Provider = None,
     max_faces: MaxFacesOffline = None,
@@ -102,7 +116,16 @@ def enhance(
 
     try:
         settings = settings_of(
-            restore={"strength": strength, "model": model, "provider": provider, "max_faces": max_faces}
+            restore={"strength": strength, "model": model, "provider": provider, "max_faces": max_faces},
+            light={
+                "preset": preset,
+                "light": light,
+                "colour": colour,
+                "noise": noise,
+                "sharpness": sharpness,
+                "reach": reach,
+                "where": where,
+            },
         )
         report = run(source, target, settings, EnhanceOptions(compare, recursive), say)
     except FrrcamError as error:

@@ -30,6 +30,24 @@ Fps = Annotated[
 Strength = Annotated[
     float | None, typer.Option("--strength", min=0, max=1, help="How much of the change is applied, 0 to 1.")
 ]
+PresetOption = Annotated[
+    str | None,
+    typer.Option("--preset", help="*natural* (default), *bright*, or *repair*: detail only, light stays."),
+]
+Light = Annotated[
+    float | None,
+    typer.Option("--light", min=0, max=1, help="Missing light that is given; 0.7 is natural, 1 lights everything."),
+]
+Colour = Annotated[float | None, typer.Option("--colour", min=0, max=1, help="Colour cast that is taken off.")]
+Noise = Annotated[float | None, typer.Option("--noise", min=0, max=1, help="Noise reduction of what is lit.")]
+Sharpness = Annotated[float | None, typer.Option("--sharpness", min=0, max=1, help="Detail that is restored on faces.")]
+ReachOption = Annotated[
+    str | None, typer.Option("--reach", help="How far the light goes: *face*, *person* (default) or *picture*.")
+]
+WhereOption = Annotated[
+    str | None,
+    typer.Option("--where", help="*scene* (default), or *face*: outside the faces every pixel stays the camera's."),
+]
 Model = Annotated[
     str | None, typer.Option("--model", "-m", help="*auto*, a name that `frrcam models` lists, or FILE.onnx.")
 ]
@@ -49,6 +67,7 @@ Json = Annotated[bool, typer.Option("--json", help="For machines: JSON on standa
 
 def settings_of(**flags: dict[str, Any]) -> "Settings":
     """The settings with these flags, by section, on top. Raises UsageError for one that makes no sense."""
+    from frrcam.compose.amounts import Preset, Reach, Where
     from frrcam.config import Provider as Providers
     from frrcam.config import load_settings, parse_size
     from frrcam.errors import UsageError
@@ -56,6 +75,10 @@ def settings_of(**flags: dict[str, Any]) -> "Settings":
     size = flags.get("camera", {}).get("size")
     if size is not None:
         parse_size(size)
+    for name, kinds in (("preset", Preset), ("reach", Reach), ("where", Where)):
+        chosen = flags.get("light", {}).get(name)
+        if chosen is not None and chosen not in get_args(kinds):
+            raise UsageError(f'--{name} "{chosen}" is none of: {", ".join(get_args(kinds))}')
     provider = flags.get("restore", {}).get("provider")
     if provider is not None and provider not in get_args(Providers):
         raise UsageError(f'provider "{provider}" is none of: {", ".join(get_args(Providers))}')

@@ -26,6 +26,10 @@ LEAST = 1.0
 """Variance of the Laplacian (levels²) below which there is no detail to speak of, and none is taken away."""
 LIGHT = 8
 """The light that a face is given is read from the crop shrunk so many times, and what it …"""
+COARSE = 42
+"""Cells along a side that light is told from detail by."""
+SPREAD = 1.5
+"""Deviation in cells of the blur over them."""
 MOST_LIGHT = 2.0
 """… multiplies detail by at the most."""
 
@@ -46,6 +50,28 @@ def kept(crop: Image, change: NDArray[np.float32]) -> Plane:
     share = np.clip(coefficient / light, 0.0, 1.0)
     factor = np.asarray(light * share**POWER, np.float32)
     return np.asarray(cv2.resize(factor, before.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def in_light(restored: NDArray[np.float32], lit: Image, mask: Plane) -> NDArray[np.float32]:
+    """The detail of a restored face in the light that the picture has been given: the change (S×S×3 levels) to `lit`.
+
+    restored  S×S×3 float32 BGR, levels, in whatever light the network thinks right
+    lit       S×S×3 uint8 BGR: the crop of the lit picture
+    mask      S×S in [0,1]: the face
+
+    Light is what is coarser than a `COARSE`th of the side. The restored face is multiplied by the ratio of both lights,
+    so its contrast is that of its new light, and the change has no coarse part.
+    """
+    side = lit.shape[0]
+    weight = np.asarray(cv2.resize(mask, (COARSE, COARSE), interpolation=cv2.INTER_AREA), np.float32)
+    weight = weight[..., None] + np.float32(1e-3)
+    coarse = []
+    for picture in (restored, lit):
+        means = np.asarray(cv2.resize(picture, (COARSE, COARSE), interpolation=cv2.INTER_AREA), np.float32)
+        coarse.append(np.asarray(cv2.GaussianBlur((np.maximum(means, 0) + 4) * weight, (0, 0), SPREAD), np.float32))
+    ratio = np.asarray(cv2.resize(coarse[1] / coarse[0], (side, side), interpolation=cv2.INTER_LINEAR), np.float32)
+    scaled = (restored + np.float32(4)) * ratio - np.float32(4)
+    return np.asarray(scaled - lit, np.float32)
 
 
 def _finest(plane: Levels) -> Plane:

@@ -116,7 +116,9 @@ def enhance(
     with monitor() as shown, _ended_by_signals():
         for job in jobs:
             try:
-                file = _enhance_file(job, Enhancer(networks, settings, options.compare), shown, say)
+                file = _enhance_file(
+                    job, Enhancer(networks, settings, options.compare, still=is_picture(job.source)), shown, say
+                )
                 files.append(file)
                 if file.left_out:
                     say(f"{job.source} holds {1 + file.left_out} pictures; only the first is in {job.target}")
@@ -155,15 +157,17 @@ def _ended_by_signals() -> Iterator[None]:
 class Enhancer:
     """One file's pipeline under a fixed plan, the best; a new one for each file, for faces are followed over frames."""
 
-    def __init__(self, networks: Networks, settings: Settings, compare: bool = False) -> None:
+    def __init__(self, networks: Networks, settings: Settings, compare: bool = False, *, still: bool = False) -> None:
         self.faces = 0
         """The most faces enhanced in one frame so far."""
         self.compare = compare
         restorer, restore = networks.restorer, settings.restore
-        self._strength = restore.strength
+        self._strength, self._amounts = restore.strength, settings.light.amounts
         faces = restore.max_faces if "max_faces" in restore.model_fields_set else MAX_FACES
         self._plan = Plan("best", "offline", restorer.name, faces, faces, True)
-        self._pipeline = Pipeline(networks.detector, {restorer.name: restorer}, min_size=settings.faces.min_size)
+        self._pipeline = Pipeline(
+            networks.detector, {restorer.name: restorer}, min_size=settings.faces.min_size, still=still
+        )
         self._last: float | None = None
 
     def enhance(self, frame: Frame) -> Image:
@@ -181,7 +185,7 @@ class Enhancer:
             self._run(replace(frame, timestamp=frame.timestamp - seconds))
 
     def _run(self, frame: Frame) -> Outcome:
-        return self._pipeline.process(frame, self._plan, self._strength)
+        return self._pipeline.process(frame, self._plan, self._strength, self._amounts)
 
 
 def _enhance_file(job: Job, enhancer: Enhancer, shown: Monitor, say: Say) -> FileResult:

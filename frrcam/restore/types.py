@@ -40,8 +40,12 @@ class Restorer(Protocol):
         """Frees the session. Idempotent."""
 
 
+STRIPE = 6
+"""Width in pixels of a bright and a dark stripe together."""
+
+
 class FakeRestorer:
-    """Brightens by `gain` inside a centred disc; fails while `broken`. For tests."""
+    """Draws stripes of ±`gain` inside a centred disc, which no light could draw; fails while `broken`. For tests."""
 
     def __init__(self, name: str = "fake", size: int = 64, gain: float = 0.1, distortion: float = 1.0) -> None:
         self.name, self.size, self.provider = name, size, "cpu"
@@ -56,7 +60,8 @@ class FakeRestorer:
         disc = ((axis[:, None] ** 2 + axis**2) < 0.5).astype(np.float32)
         mask = np.broadcast_to(disc, (len(crops), 1, self.size, self.size)).copy()
         words = np.full((len(crops), 3), self.distortion, np.float32)
-        return Restored(np.clip(image + np.float32(self.gain), 0, 1), mask, words)
+        stripes = np.where(np.arange(self.size) % STRIPE < STRIPE // 2, self.gain, -self.gain).astype(np.float32)
+        return Restored(np.clip(image + stripes, 0, 1), mask, words)
 
     def close(self) -> None:
         self.calls += 0

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 
+from frrcam.compose.amounts import Amounts
 from frrcam.control.settings import LiveValue
 from frrcam.frame import Frame
 from frrcam.restore.session import one_line
@@ -12,7 +13,7 @@ from frrcam.runtime.aside import HUNG_S, Aside, Overdue
 from frrcam.runtime.budget import Budget
 from frrcam.runtime.ladder import Plan
 from frrcam.runtime.notices import Notices
-from frrcam.runtime.pipeline import Outcome, Pipeline
+from frrcam.runtime.pipeline import NATURAL, Outcome, Pipeline
 from frrcam.runtime.retry import Retry
 
 REPLACE_S = (5.0, 30.0, 120.0)
@@ -103,14 +104,14 @@ class Enhancer:
         engine.budget.max_faces = settings.max_faces
         return engine.budget.plan(engine.pipeline.face_count, now, urgent=engine.pipeline.urgent)
 
-    def process(self, frame: Frame, plan: Plan, strength: float) -> Outcome | None:
+    def process(self, frame: Frame, plan: Plan, strength: float, amounts: Amounts = NATURAL) -> Outcome | None:
         """The frame enhanced; as it is where that is the plan; None when anything at all goes wrong."""
         engine, aside = self._engine, self._aside
         if engine is None or aside is None or plan.model is None:
             return Outcome(frame.image, [], 0, 0, {})
         self._asked = plan
         try:
-            outcome = aside.call(lambda: engine.pipeline.process(frame, plan, strength))
+            outcome = aside.call(lambda: engine.pipeline.process(frame, plan, strength, amounts))
         except Overdue:
             return None
         except Exception as error:  # no failure of a network or a library may reach the meeting

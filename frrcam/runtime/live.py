@@ -125,7 +125,7 @@ class Live:
         frame = self._prepare(frame)
         settings = self._settings.value
         plan = self._enhancer.plan(settings, started)
-        outcome = self._enhancer.process(frame, plan, settings.strength)
+        outcome = self._enhancer.process(frame, plan, settings.strength, settings.amounts)
         watch.lap("enhance")
         image = outcome.image if outcome else frame.image
         taken = self._publish(image, frame, watch)

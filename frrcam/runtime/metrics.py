@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-STAGES = ("capture", "detect", "track", "align", "restore", "compose", "convert", "publish")
+STAGES = ("capture", "detect", "track", "align", "restore", "light", "compose", "convert", "publish")
 """The stages of one frame, in the order in which it takes them."""
 
 

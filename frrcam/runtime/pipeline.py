@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from frrcam.compose.blend import blend, effect
-from frrcam.compose.harmonize import harmonize
+from frrcam.compose.amounts import Amounts
+from frrcam.compose.blend import effect
+from frrcam.compose.composer import Composer, Face
 from frrcam.compose.temporal import FaceMemory
 from frrcam.errors import ModelError
 from frrcam.faces.alignment import Affine, crop, similarity
@@ -17,6 +18,8 @@ from frrcam.restore.contract import to_image
 from frrcam.restore.types import Restored, Restorer
 from frrcam.runtime.budget import GAP_S
 from frrcam.runtime.ladder import Plan
+
+NATURAL = Amounts()
 
 APPEAR_S = 0.2
 """Seconds in which the effect on a face comes up or goes: a face that is served no longer fades, it does not pop."""
@@ -88,16 +91,19 @@ class Pipeline:
         *,
         min_size: int = 40,
         gap_s: float = GAP_S,
+        still: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`restorers` by name, as the budget's rungs name them; faces under `min_size` pixels are left alone.
 
-        `gap_s`: seconds between frames after which nothing that was remembered of the faces holds.
+        `gap_s`: seconds between frames after which nothing that was remembered of the faces holds. `still`: it is one
+        picture, shown several times, and there is time.
         """
         self._detector, self._restorers, self._clock = detector, dict(restorers), clock
         self._tracker = tracker or Tracker()
         self._min_size, self._gap_s = min_size, gap_s
         self._faces: dict[int, _Face] = {}
+        self._composer = Composer(still=still)
         self._last: float | None = None
         self._eligible = 0
 
@@ -111,8 +117,8 @@ class Pipeline:
         """True if a face is being lost or waits to be confirmed, so that a detection on the coming frame would pay."""
         return self._tracker.urgent
 
-    def process(self, frame: Frame, plan: Plan, strength: float) -> Outcome:
-        """The frame enhanced as planned; `strength` in [0,1] scales the change."""
+    def process(self, frame: Frame, plan: Plan, strength: float, amounts: Amounts = NATURAL) -> Outcome:
+        """The frame enhanced as planned; `strength` in [0,1] scales everything, `amounts` each kind of change."""
         watch = Stopwatch(self._clock)
         elapsed = max(0.0, frame.timestamp - self._last) if self._last is not None else 0.0
         presence = 0.0
@@ -132,7 +138,7 @@ class Pipeline:
         eligible = sorted((track for track in tracks if self._rank(track) >= self._min_size), key=self._rank)
         served = {track.id for track in eligible[::-1][: plan.faces]}
         self._eligible = len(eligible)
-        if restorer is None or not tracks:
+        if restorer is None or not (tracks or self._composer.active):
             return Outcome(frame.image, tracks, 0, len(served), watch.laps)
         aligned = self._align(frame.image, tracks, served, restorer.size, elapsed)
         watch.lap("align")
@@ -141,7 +147,11 @@ class Pipeline:
         result = _finite(restorer.restore([one.crop for one in due])) if due else None
         if result:
             watch.lap("restore")
-        image = self._compose(frame, aligned, due, result, strength, elapsed)
+        faces = self._remember(frame, aligned, due, result, elapsed)
+        watch.lap("compose")
+        lit = self._composer.light(frame.image, faces, strength, amounts, elapsed)
+        watch.lap("light")
+        image = self._composer.detail(frame.image, lit, faces, strength, amounts)
         watch.lap("compose")
         return Outcome(image, tracks, len(due), len(served), watch.laps)
 
@@ -149,6 +159,7 @@ class Pipeline:
         """Forgets all faces: another camera, another size, a long gap."""
         self._tracker.reset()
         self._faces.clear()
+        self._composer.reset()
         self._last, self._eligible = None, 0
 
     def _rank(self, track: Track) -> float:
@@ -167,17 +178,11 @@ class Pipeline:
                 aligned.append(_Aligned(track, face, affine, cut, step if is_served else -step))
         return aligned
 
-    def _compose(
-        self,
-        frame: Frame,
-        aligned: list[_Aligned],
-        due: list[_Aligned],
-        result: Restored | None,
-        strength: float,
-        elapsed: float,
-    ) -> Image:
-        """Remembers what is new, and blends each face's change into a copy of the picture."""
-        image = frame.image.copy()
+    def _remember(
+        self, frame: Frame, aligned: list[_Aligned], due: list[_Aligned], result: Restored | None, elapsed: float
+    ) -> list[Face]:
+        """Each face with what there is to show of it."""
+        faces = []
         for one in aligned:
             change, mask, word = None, None, None
             if result is not None and one in due:
@@ -188,14 +193,13 @@ class Pipeline:
             remembered = one.face.memory.update(one.crop, change, mask, word, elapsed)
             if remembered is None:
                 one.face.presence = 0.0
-                continue
-            one.face.presence = min(1.0, max(0.0, one.face.presence + one.step))
-            if one.step < 0 and not one.face.presence:
-                one.face.memory = FaceMemory()  # once it is served again, this is long past
-            amount = strength * one.face.presence * one.track.confidence * remembered.effect
-            change = harmonize(remembered.change, remembered.mask, one.crop)
-            blend(image, one.crop, change, remembered.mask, one.affine, amount)
-        return image
+            else:
+                one.face.presence = min(1.0, max(0.0, one.face.presence + one.step))
+                if one.step < 0 and not one.face.presence:
+                    one.face.memory = FaceMemory()  # once it is served again, this is long past
+            track, presence, served = one.track, one.face.presence, one.step >= 0
+            faces.append(Face(track.id, one.affine, one.crop, remembered, presence, track.confidence, served))
+        return faces
 
 
 def _finite(result: Restored) -> Restored:

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from frrcam.compose.detail import MOST_LIGHT, kept
+from frrcam.compose.detail import MOST_LIGHT, in_light, kept
 
 Image = NDArray[np.uint8]
 
@@ -84,3 +84,37 @@ def test_half_taken_is_mostly_taken() -> None:
     crop = grey(120, noise=10)
     half = kept(crop, change(crop, (crop.astype(np.float32) + 120) / 2))
     assert 0.2 < half.mean() < 0.4
+
+
+def _texture(seed: int = 0) -> np.ndarray:
+    rows, columns = np.mgrid[:84, :84]
+    return np.asarray(100 + 20 * np.sin(columns * 1.3) + 15 * np.sin(rows * 1.1) + seed, np.float32)[..., None].repeat(
+        3, 2
+    )
+
+
+def test_detail_in_the_pictures_own_light_is_what_was_restored():
+    restored = _texture()
+    lit = np.full((84, 84, 3), 100, np.uint8)
+    change = in_light(restored, lit, np.ones((84, 84), np.float32))
+    middle = np.s_[20:64, 20:64]
+    assert np.abs(lit + change - restored)[middle].mean() < 3
+
+
+def test_detail_takes_on_another_light_and_its_contrast():
+    restored, lit = _texture(), np.full((84, 84, 3), 50, np.uint8)
+    change = in_light(restored, lit, np.ones((84, 84), np.float32))
+    middle = np.s_[20:64, 20:64]
+    assert abs(float(change[middle].mean())) < 1.5
+    assert float(change[middle].std()) == pytest.approx(float(restored[middle].std()) / 2, rel=0.15)
+
+
+def test_a_light_that_is_all_coarse_leaves_no_detail():
+    lit = np.tile(np.linspace(60, 140, 84)[None, :, None], (84, 1, 3)).astype(np.uint8)
+    restored = np.asarray(lit * 1.4 + 10, np.float32)
+    assert np.abs(in_light(restored, lit, np.ones((84, 84), np.float32))).mean() < 2
+
+
+def test_without_a_mask_there_is_no_light_to_compare():
+    change = in_light(_texture(), np.full((84, 84, 3), 100, np.uint8), np.zeros((84, 84), np.float32))
+    assert np.isfinite(change).all()

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from frrcam.compose.amounts import Amounts
 from frrcam.config import load_settings
 from frrcam.control.settings import LiveSettings, LiveValue
 from frrcam.errors import UsageError
@@ -18,8 +19,8 @@ def test_a_run_begins_with_what_was_configured() -> None:
 def test_what_is_in_range_is_taken(strength: float, mirror: bool, enabled: bool, faces: int) -> None:
     settings = LiveSettings()
     changes = {"strength": strength, "mirror": mirror, "enabled": enabled, "max_faces": faces}
-    assert settings.update(changes).model_dump() == changes
-    assert settings.value.model_dump() == changes
+    assert settings.update(changes) == LiveValue.model_validate(changes)
+    assert settings.value == LiveValue.model_validate(changes)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,10 @@ def test_what_is_in_range_is_taken(strength: float, mirror: bool, enabled: bool,
         ({"mirror": 1}, "valid boolean"),
         ({"max_faces": 17}, "less than or equal to 16"),
         ({"max_faces": 2.5}, "max_faces = 2.5"),
-        ({"colour": 1}, "colour is not a setting; there are strength, mirror, enabled, max_faces"),
+        ({"hue": 1}, "hue is not a setting; there are strength, preset, light, colour"),
+        ({"preset": "loud"}, "preset = 'loud'"),
+        ({"preset": ["natural"]}, "preset = "),
+        ({"reach": "moon"}, "reach = 'moon'"),
         ({"strength": 2, "max_faces": 0}, "strength = 2.*; max_faces = 0"),
     ],
 )
@@ -60,3 +64,21 @@ def test_changes_from_many_threads_are_all_kept() -> None:
     for thread in threads:
         thread.join()
     assert settings.value == LiveValue(strength=0.5, mirror=True, max_faces=9)
+
+
+def test_a_preset_brings_its_amounts() -> None:
+    settings = LiveSettings(LiveValue(light=0.3, reach="face"))
+    value = settings.update({"preset": "bright"})
+    assert (value.light, value.colour, value.noise, value.sharpness) == (1.0, 1.0, 1.0, 1.0)
+    assert value.reach == "face"
+    assert settings.update({"preset": "repair", "sharpness": 0.5}).sharpness == 0.5
+    assert settings.value.amounts == Amounts(0.0, 0.0, 1.0, 0.5, "face")
+
+
+def test_each_change_is_remembered() -> None:
+    kept: list[LiveValue] = []
+    settings = LiveSettings(remember=kept.append)
+    settings.update({"light": 0.25})
+    with pytest.raises(UsageError):
+        settings.update({"light": 2})
+    assert [value.light for value in kept] == [0.25]

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from frrcam.control.settings import LiveSettings
+from frrcam.control.settings import LiveSettings, LiveValue
 from frrcam.errors import SinkLost, SinkNotFound, SinkUnusable
 from frrcam.frame import Frame, Image
 from frrcam.restore.types import FakeRestorer, Restored
@@ -25,7 +25,8 @@ class Rig:
     """A Live with everything around it faked, one camera's worth of time per frame."""
 
     def __init__(self, sink: FakeSink | None = None, *, engine: bool = True, preview: FakeSink | None = None) -> None:
-        self.clock, self.said, self.settings = FakeClock(), Said(), LiveSettings()
+        self.clock, self.said = FakeClock(), Said()
+        self.settings = LiveSettings(LiveValue(light=0.0, colour=0.0))
         self.sink = sink or FakeSink()
         self.sinks: list[object] = []
         self.opens: list[float] = []

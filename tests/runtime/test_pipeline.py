@@ -3,6 +3,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
+from frrcam.compose.amounts import PRESETS, Amounts
 from frrcam.errors import ModelError
 from frrcam.faces.tracker import Tracker
 from frrcam.faces.types import Track
@@ -14,6 +15,8 @@ from frrcam.runtime.pipeline import Pipeline, Stopwatch
 from tests.runtime.fakes import FakeClock, FakeDetector, FakeTracker, detection, picture, track
 
 FPS = 30
+REPAIR = PRESETS["repair"]
+"""Without light: what the network draws is all that changes."""
 
 
 class Rig:
@@ -35,10 +38,11 @@ class Rig:
         model: str | None = "fake",
         strength: float = 1.0,
         after: float = 1 / FPS,
+        amounts: Amounts = REPAIR,
     ):  # type: ignore[no-untyped-def]
         self.time, self.index = self.time + after, self.index + 1
         plan = Plan("rung", "", model, faces, fresh, detect)
-        return self.pipeline.process(Frame(self.image, self.index, self.time, "fake"), plan, strength)
+        return self.pipeline.process(Frame(self.image, self.index, self.time, "fake"), plan, strength, amounts)
 
     def settle(self, frames: int = 30, **plan: object):  # type: ignore[no-untyped-def]
         for _ in range(frames):
@@ -86,9 +90,9 @@ def test_every_stage_that_ran_is_timed():
             return super().restore(crops)
 
     rig = Rig(track(1), track(2, x=150, side=70), restorer=Slow())
-    assert rig.step(detect=True).stages.keys() == {"detect", "track", "align", "restore", "compose"}
+    assert rig.step(detect=True).stages.keys() == {"detect", "track", "align", "restore", "light", "compose"}
     assert rig.step().stages["restore"] == pytest.approx(0.020)
-    assert rig.step(fresh=0).stages.keys() == {"track", "align", "compose"}
+    assert rig.step(fresh=0).stages.keys() == {"track", "align", "light", "compose"}
     rig.tracker.tracks = []
     assert rig.step().stages.keys() == {"track"}
     assert rig.detector.calls == 1

@@ -133,7 +133,7 @@ async function watch() {
 // ---------------------------------------------------------------- status
 
 const LEVELS = { running: "good", idle: "good", "no camera": "bad", "no output": "bad", gone: "bad" };
-const STAGES = ["capture", "detect", "track", "align", "restore", "compose", "convert", "publish"];
+const STAGES = ["capture", "detect", "track", "align", "restore", "light", "compose", "convert", "publish"];
 const HISTORY = 120; // half-seconds
 const history = [];
 let gone = false;
@@ -256,11 +256,33 @@ function listen() {
 // ---------------------------------------------------------------- settings
 
 const strength = $("strength"), enabled = $("enabled"), mirror = $("mirror"), maxFaces = $("max-faces");
-let waiting = {}, sending = false, quietUntil = 0;
+const KINDS = ["light", "colour", "noise", "sharpness"], PRESETS = document.querySelectorAll("[data-preset]");
+const before = {}; // amounts from before their switch was turned off
+let waiting = {}, sending = false, quietUntil = 0, preset = "natural";
+
+function showAmount(kind, percent) {
+  $(kind).value = percent;
+  $(`${kind}-value`).textContent = `${percent} %`;
+  $(`${kind}-on`).checked = percent > 0;
+  if (percent > 0) before[kind] = percent;
+}
+
+function showPreset(name) {
+  preset = name;
+  for (const button of PRESETS) {
+    const chosen = button.dataset.preset === name;
+    button.setAttribute("aria-checked", chosen);
+    button.tabIndex = chosen ? 0 : -1;
+  }
+}
 
 function showSettings(settings) {
   strength.value = Math.round(100 * settings.strength);
   $("strength-value").textContent = `${strength.value} %`;
+  for (const kind of KINDS) showAmount(kind, Math.round(100 * settings[kind]));
+  showPreset(settings.preset);
+  $("reach").value = settings.reach;
+  $("where").checked = settings.where === "face";
   enabled.checked = settings.enabled;
   mirror.checked = settings.mirror;
   if (document.activeElement !== maxFaces) maxFaces.value = settings.max_faces;
@@ -279,6 +301,7 @@ async function post(changes) {
       const answer = await response.json();
       $("refusal").hidden = response.ok;
       $("refusal").textContent = answer.error ?? "";
+      if (response.ok && !Object.keys(waiting).length) showSettings(answer);
     } catch {
       setGone(true);
     }
@@ -291,6 +314,31 @@ strength.addEventListener("input", () => {
   $("strength-value").textContent = `${strength.value} %`;
   post({ strength: strength.value / 100 });
 });
+for (const kind of KINDS) {
+  $(kind).addEventListener("input", () => {
+    showAmount(kind, Number($(kind).value));
+    post({ [kind]: $(kind).value / 100 });
+  });
+  $(`${kind}-on`).addEventListener("change", () => {
+    const percent = $(`${kind}-on`).checked ? before[kind] ?? 100 : 0;
+    showAmount(kind, percent);
+    post({ [kind]: percent / 100 });
+  });
+}
+PRESETS.forEach((button, index) => {
+  button.addEventListener("click", () => post({ preset: button.dataset.preset }));
+  button.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const next = PRESETS[(index + step + PRESETS.length) % PRESETS.length];
+    next.focus();
+    next.click();
+  });
+});
+$("reset").addEventListener("click", () => post({ preset, strength: 1 }));
+$("reach").addEventListener("change", () => post({ reach: $("reach").value }));
+$("where").addEventListener("change", () => post({ where: $("where").checked ? "face" : "scene" }));
 enabled.addEventListener("change", () => post({ enabled: enabled.checked }));
 mirror.addEventListener("change", () => post({ mirror: mirror.checked }));
 maxFaces.addEventListener("change", () => maxFaces.value && post({ max_faces: Number(maxFaces.value) }));
