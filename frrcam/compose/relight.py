@@ -34,7 +34,7 @@ GONE = 1e-3
 class Pace:
     """How quickly light follows, in seconds, and how far it listens to the network."""
 
-    appear: float = 0.3
+    appear: float = 0.5
     """A new face's light comes up in this time."""
     fade: float = 0.5
     """The light of a face that is lost goes in this time."""

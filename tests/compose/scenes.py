@@ -20,7 +20,7 @@ def scene(face: float = 0.35, wall: float = 0.6, *, x: float = 160, y: float = 8
     skin = np.array((0.6, 0.9, 1.4), np.float32) * face
     cv2.ellipse(linear, centre, (round(0.34 * side), round(0.46 * side)), 0, 0, 360, skin.tolist(), -1)
     cv2.ellipse(linear, (centre[0], centre[1] - round(0.2 * side)), (round(0.16 * side), round(0.09 * side)), 0, 0, 360,
-                (1.6 * skin).tolist(), -1)  # fmt: skip
+                (1.2 * skin + 0.15).tolist(), -1)  # fmt: skip
     for across, down in TEMPLATE[:2]:
         eye = round(x + (across - 0.5) * side), round(y + (down - 0.53) * side)
         cv2.circle(linear, eye, max(round(0.04 * side), 1), (0.01, 0.01, 0.01), -1)
