@@ -44,9 +44,9 @@ def bench(
     """
     import time
 
-    from frrcam import bench as benchmark
-    from frrcam.runtime.engine import check_models, load_engine
-    from frrcam.runtime.notices import Notices
+    from frrcam.app import bench as benchmark
+    from frrcam.concurrency.notices import Notices
+    from frrcam.pipeline.engine import check_models, load_engine
     from frrcam.sources import open_source
 
     try:

@@ -14,7 +14,7 @@ import platformdirs
 import psutil
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from frrcam.control.status import Status
+from frrcam.daemon.status import Status
 from frrcam.errors import ControlError
 
 

@@ -8,9 +8,9 @@ from typing import Protocol
 
 from frrcam.errors import SinkLost
 from frrcam.frame import Frame, Image
+from frrcam.linux.pipewire_stream import PipeWireStream
 from frrcam.sinks.base import Payload, SinkInfo
 from frrcam.sinks.i420 import I420Buffer
-from frrcam.sinks.pipewire_stream import PipeWireStream
 from frrcam.sources.base import Closing
 
 

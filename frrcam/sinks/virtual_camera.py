@@ -10,12 +10,12 @@ import sys
 from collections.abc import Callable
 from typing import Protocol
 
-from frrcam.devices import LOOPBACK_DRIVER, find_virtual_camera, modprobe_line
 from frrcam.errors import SinkError, SinkForbidden, SinkLost, SinkNotFound, SinkUnusable
 from frrcam.frame import Frame, Image
+from frrcam.linux.devices import LOOPBACK_DRIVER, find_virtual_camera, modprobe_line
+from frrcam.linux.loopback_node import VideoNode
 from frrcam.sinks.base import Payload, SinkInfo
 from frrcam.sinks.i420 import I420Buffer
-from frrcam.sinks.node import VideoNode
 from frrcam.sources.base import Closing
 
 BUFFERS = 32
@@ -43,7 +43,7 @@ class OpenCamera(Protocol):
 
 
 class Node(Protocol):
-    """A second look at the device node, independent of pyvirtualcam's descriptor; `sinks.node.VideoNode` is the one."""
+    """A second look at the device node, with a descriptor of its own; `linux.loopback_node.VideoNode` is the one."""
 
     driver: str
     card: str
