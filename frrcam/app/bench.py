@@ -12,18 +12,19 @@ import numpy as np
 import psutil
 from rich.table import Table
 
+from frrcam.closing import Closing
 from frrcam.config import Settings
-from frrcam.daemon import metrics as measure
 from frrcam.daemon.daemon import Daemon, EngineLoader
 from frrcam.daemon.settings import LiveSettings, LiveValue
 from frrcam.daemon.status import Status
 from frrcam.errors import SinkUnusable, SourceUnusable
-from frrcam.frame import Frame, Image
+from frrcam.frame import Frame, Image, Payload
+from frrcam.pipeline import metrics as measure
 from frrcam.pipeline.budget import Budget
 from frrcam.pipeline.engine import loaded
-from frrcam.sinks.base import Payload, SinkInfo
+from frrcam.sinks.base import SinkInfo
 from frrcam.sinks.files import check_target, written_whole
-from frrcam.sources.base import Closing, Source
+from frrcam.sources.base import Source
 
 
 class MemorySink(Closing):

@@ -19,13 +19,12 @@ from frrcam.control.discovery import control_path
 from frrcam.control.server import ControlServer
 from frrcam.control.status_line import StatusLine
 from frrcam.daemon.daemon import Daemon, EngineLoader
-from frrcam.daemon.enhancer import Engine
 from frrcam.daemon.readers import open_consumers
 from frrcam.daemon.settings import LiveSettings, LiveValue
 from frrcam.daemon.status import Status
 from frrcam.errors import SinkUnusable, UsageError
 from frrcam.linux.sd_notify import open_notifier
-from frrcam.pipeline.engine import check_models, load_engine, loaded
+from frrcam.pipeline.engine import Engine, check_models, load_engine, loaded
 from frrcam.say import Say
 from frrcam.sinks import open_sink
 from frrcam.sinks.files import check_target

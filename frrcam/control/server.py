@@ -29,13 +29,13 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
+from frrcam.closing import Closing
 from frrcam.control import discovery
 from frrcam.control.encoder import VIEWS, Encoder
 from frrcam.daemon.settings import LiveSettings
 from frrcam.daemon.status import Status, prometheus
 from frrcam.errors import ControlError, UsageError
 from frrcam.sinks.preview import PreviewSink
-from frrcam.sources.base import Closing
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 from frrcam.concurrency.mailbox import Mailbox
 from frrcam.concurrency.notices import Notices
-from frrcam.errors import SourceError, SourceLost
-from frrcam.restore.session import one_line
+from frrcam.errors import SourceError, SourceLost, one_line
 from frrcam.sources.base import Source, SourceFactory
 
 BACKOFF_S = (0.25, 0.5, 1.0, 2.0, 4.0)

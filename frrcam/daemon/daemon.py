@@ -11,19 +11,18 @@ from concurrent.futures import Executor
 from frrcam.concurrency.deadline import HangableExecutor, MayHang
 from frrcam.concurrency.mailbox import Mailbox
 from frrcam.concurrency.notices import Notices
-from frrcam.daemon import metrics as measure
 from frrcam.daemon.capture import Capture
-from frrcam.daemon.enhancer import Engine
 from frrcam.daemon.publisher import Live
 from frrcam.daemon.readers import AlwaysWatched, Consumers, OnDemand, SinkReaders
 from frrcam.daemon.report import enhancement
 from frrcam.daemon.settings import LiveSettings
 from frrcam.daemon.status import NoticeLine, Status
-from frrcam.errors import FrrcamError, SinkLost
+from frrcam.errors import FrrcamError, SinkLost, one_line
 from frrcam.frame import Frame
 from frrcam.linux.sd_notify import Notifier, NullNotifier, Watchdog
 from frrcam.linux.suspend import SuspendWatch
-from frrcam.restore.session import one_line
+from frrcam.pipeline import metrics as measure
+from frrcam.pipeline.engine import Engine
 from frrcam.sinks.base import Sink, SinkFactory
 from frrcam.sources.base import Source, SourceFactory
 

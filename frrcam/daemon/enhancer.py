@@ -3,17 +3,17 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from frrcam.concurrency.deadline import HUNG_S, Aside, Overdue
 from frrcam.concurrency.notices import Notices
 from frrcam.concurrency.retry import Retry
 from frrcam.daemon.settings import LiveValue
+from frrcam.errors import one_line
 from frrcam.frame import Frame
-from frrcam.pipeline.budget import Budget
+from frrcam.pipeline.engine import Engine
 from frrcam.pipeline.levels import Plan
-from frrcam.pipeline.pipeline import Outcome, Pipeline
-from frrcam.restore.session import one_line
+from frrcam.pipeline.pipeline import Outcome
 
 REPLACE_S = (5.0, 30.0, 120.0)
 """Seconds without an answer before another engine is loaded beside the one that hangs: the first, the second, the
@@ -21,18 +21,6 @@ third that does. With so many hanging there is no further one, for each holds it
 
 PLAIN = Plan("plain", "", None, 0, 0, False)
 STARTING = replace(PLAIN, reason="the networks are being loaded")
-
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """Everything that enhancement needs, loaded and warm."""
-
-    pipeline: Pipeline
-    budget: Budget
-    describe: Callable[[str], tuple[str, str]]
-    """(model, provider) of a restorer by its name, for the status."""
-    close: Callable[[], None] = lambda: None
-    """Frees sessions and threads. Called once, when nothing runs on them."""
 
 
 class Enhancer:

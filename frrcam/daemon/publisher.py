@@ -14,15 +14,15 @@ import numpy as np
 from frrcam.compose.overlay import letterbox, with_notice
 from frrcam.concurrency.deadline import InlineExecutor
 from frrcam.concurrency.notices import Notices
-from frrcam.daemon.enhancer import PLAIN, STARTING, Engine, Enhancer
-from frrcam.daemon.metrics import FrameRecord, Metrics
+from frrcam.daemon.enhancer import PLAIN, STARTING, Enhancer
 from frrcam.daemon.settings import LiveSettings
 from frrcam.daemon.sink_worker import Outlet
-from frrcam.errors import SinkError
+from frrcam.errors import SinkError, one_line
 from frrcam.frame import Frame, Image
+from frrcam.pipeline.engine import Engine
 from frrcam.pipeline.levels import Plan
-from frrcam.pipeline.pipeline import Outcome, Stopwatch
-from frrcam.restore.session import one_line
+from frrcam.pipeline.metrics import FrameRecord, Metrics, Stopwatch
+from frrcam.pipeline.pipeline import Outcome
 from frrcam.sinks.base import Sink, SinkFactory, SinkInfo, WatchedSink
 
 HELD_AFTER_S = 1.0

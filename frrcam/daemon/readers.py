@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
+from frrcam.closing import Closing
 from frrcam.errors import SinkLost
 from frrcam.linux.v4l2 import LINUX, System, dequeue_event, subscribe_event, wait_for_event
 from frrcam.sinks.base import WatchedSink
-from frrcam.sources.base import Closing
 
 CLIENT_USAGE: Final = 0x0800_0000 + 0x08E0_0000 + 1
 """V4L2_EVENT_PRI_CLIENT_USAGE of v4l2loopback.c: V4L2_EVENT_PRIVATE_START, its own offset, one. In no header."""

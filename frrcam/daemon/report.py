@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from frrcam.daemon import metrics as measure
-from frrcam.daemon.enhancer import Engine
 from frrcam.daemon.publisher import Live
+from frrcam.pipeline import metrics as measure
+from frrcam.pipeline.engine import Engine
 
 
 def enhancement(live: Live) -> dict[str, Any]:

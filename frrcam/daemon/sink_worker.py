@@ -7,10 +7,9 @@ from concurrent.futures import Executor, Future
 from frrcam.concurrency.deadline import HUNG_S, Aside, Overdue
 from frrcam.concurrency.notices import Notices
 from frrcam.concurrency.retry import Retry
-from frrcam.errors import SinkError, SinkUnusable
+from frrcam.errors import SinkError, SinkUnusable, one_line
 from frrcam.frame import Frame, Image
-from frrcam.pipeline.pipeline import Stopwatch
-from frrcam.restore.session import one_line
+from frrcam.pipeline.metrics import Stopwatch
 from frrcam.sinks.base import Sink, SinkFactory, WatchedSink
 
 

@@ -16,9 +16,9 @@ from fractions import Fraction
 from functools import cache
 from typing import Any, Final
 
+from frrcam.closing import Closing
 from frrcam.errors import SinkNotFound, SinkUnusable
-from frrcam.sinks.base import Payload
-from frrcam.sources.base import Closing
+from frrcam.frame import Payload
 
 LIBRARY: Final = "libpipewire-0.3.so.0"
 PACKAGES: Final = "libpipewire-0.3-0 pipewire wireplumber"

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
-from frrcam.sources.base import Closing
+from frrcam.closing import Closing
 
 log = logging.getLogger("frrcam")
 

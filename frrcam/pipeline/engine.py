@@ -1,8 +1,9 @@
-"""Loading what enhancement needs: the detector, the family of restorers, and a budget that knows their cost."""
+"""The engine: detector, family of restorers, and a budget that knows their cost; loaded, warm and measured."""
 
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
@@ -10,7 +11,6 @@ import numpy as np
 from frrcam.concurrency.deadline import HangableExecutor
 from frrcam.concurrency.notices import Notices
 from frrcam.config import Settings
-from frrcam.daemon.enhancer import Engine
 from frrcam.faces.detector import InsightFaceDetector
 from frrcam.faces.types import Detector
 from frrcam.frame import Image
@@ -22,6 +22,18 @@ from frrcam.restore.rungs import load_family
 from frrcam.restore.types import Restorer
 
 WARM_RUNS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Everything that enhancement needs, loaded and warm."""
+
+    pipeline: Pipeline
+    budget: Budget
+    describe: Callable[[str], tuple[str, str]]
+    """(model, provider) of a restorer by its name, for the status."""
+    close: Callable[[], None] = lambda: None
+    """Frees sessions and threads. Called once, when nothing runs on them."""
 
 
 def check_models(settings: Settings) -> None:

@@ -15,6 +15,7 @@ from frrcam.faces.types import Detector, Track
 from frrcam.frame import Frame, Image
 from frrcam.pipeline.budget import GAP_S
 from frrcam.pipeline.levels import Plan
+from frrcam.pipeline.metrics import Stopwatch
 from frrcam.restore.contract import to_image
 from frrcam.restore.types import Restored, Restorer
 
@@ -38,20 +39,6 @@ class Outcome:
     """Faces that were served."""
     stages: dict[str, float]
     """Seconds spent in each stage that ran."""
-
-
-class Stopwatch:
-    """Laps of one frame, in seconds."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self.laps: dict[str, float] = {}
-        self._clock, self._last = clock, clock()
-
-    def lap(self, stage: str) -> None:
-        """Ends the stage: adds the time since the last lap to it."""
-        now = self._clock()
-        self.laps[stage] = self.laps.get(stage, 0.0) + now - self._last
-        self._last = now
 
 
 @dataclass(slots=True)

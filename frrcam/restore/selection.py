@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import platformdirs
 
-from frrcam.errors import ModelError
+from frrcam.errors import ModelError, one_line
 from frrcam.restore.contract import Image
 from frrcam.restore.models import digest
 from frrcam.restore.providers import machine
-from frrcam.restore.session import Notices, OnnxRestorer, Step, one_line, silent
+from frrcam.restore.session import Notices, OnnxRestorer, Step, silent
 from frrcam.restore.types import Restored
 
 _log = logging.getLogger(__name__)

@@ -4,8 +4,7 @@ import cv2
 import numpy as np
 
 from frrcam.errors import SinkUnusable, UsageError
-from frrcam.frame import Image
-from frrcam.sinks.base import Payload
+from frrcam.frame import Image, Payload
 
 MAX_SIDE = 8192
 """Pixels: v4l2loopback's own limit."""

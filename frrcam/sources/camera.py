@@ -16,12 +16,13 @@ from typing import Any, Final, Protocol, cast
 import cv2
 import numpy as np
 
+from frrcam.closing import Closing
 from frrcam.errors import SourceBusy, SourceError, SourceLost, SourceNotFound, SourceUnusable, UsageError
 from frrcam.frame import Frame, Image
 from frrcam.linux import sysfs, v4l2
 from frrcam.linux.devices import Camera, Format, find_camera
 from frrcam.linux.v4l2 import LINUX, System
-from frrcam.sources.base import Closing, SourceInfo
+from frrcam.sources.base import SourceInfo
 from frrcam.sources.files import SIDES, check_rate, quiet_opencv
 
 DEFAULT_SIZE: Final = (1280, 720)

@@ -13,9 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from frrcam.closing import Closing
 from frrcam.errors import SourceLost, SourceNotFound, UsageError
 from frrcam.frame import Frame, Image
-from frrcam.sources.base import Closing, SourceInfo
+from frrcam.sources.base import SourceInfo
 from frrcam.sources.files import check_rate
 
 FACE_CENTRE: Final = (225.0, 135.0)

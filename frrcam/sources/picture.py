@@ -7,9 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from frrcam.closing import Closing
 from frrcam.errors import SourceForbidden, SourceLost, SourceNotFound, SourceUnusable
 from frrcam.frame import Frame, Image
-from frrcam.sources.base import Closing, SourceInfo
+from frrcam.sources.base import SourceInfo
 from frrcam.sources.files import check_file, check_rate, check_size, quiet_opencv
 
 SUFFIXES = frozenset({".avif", ".bmp", ".heic", ".heif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})

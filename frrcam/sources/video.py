@@ -13,9 +13,10 @@ from av.container import InputContainer
 from av.video.reformatter import ColorPrimaries, ColorTrc, Interpolation
 from av.video.stream import VideoStream
 
+from frrcam.closing import Closing
 from frrcam.errors import SourceForbidden, SourceLost, SourceUnusable
 from frrcam.frame import Frame, Image
-from frrcam.sources.base import Closing, SourceInfo
+from frrcam.sources.base import SourceInfo
 from frrcam.sources.files import check_file, check_size
 
 FALLBACK_FPS = 30.0

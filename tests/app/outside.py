@@ -7,8 +7,8 @@ import numpy as np
 from frrcam.app.start import Openers
 from frrcam.concurrency.notices import Notices
 from frrcam.config import Settings
-from frrcam.daemon.enhancer import Engine
 from frrcam.errors import ModelNotFound, SinkNotFound, SourceNotFound
+from frrcam.pipeline.engine import Engine
 from frrcam.sinks.base import FakeSink, Sink
 from frrcam.sources.base import FakeSource, Source
 

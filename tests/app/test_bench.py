@@ -11,11 +11,11 @@ from rich.console import Console
 from frrcam.app.bench import BenchReport, MemorySink, as_tables, check_plot, plot, run_bench
 from frrcam.config import load_settings
 from frrcam.daemon.daemon import Daemon
-from frrcam.daemon.enhancer import Engine
 from frrcam.errors import ProviderError, SinkUnusable
 from frrcam.faces.types import Track
 from frrcam.frame import Frame
 from frrcam.pipeline.budget import Budget
+from frrcam.pipeline.engine import Engine
 from frrcam.pipeline.levels import ladder
 from frrcam.pipeline.pipeline import Pipeline
 from frrcam.restore.types import FakeRestorer

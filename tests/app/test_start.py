@@ -19,7 +19,6 @@ from frrcam.app.start import (
     why_alike,
 )
 from frrcam.config import load_settings
-from frrcam.daemon.enhancer import Engine
 from frrcam.daemon.status import Status
 from frrcam.errors import (
     ControlError,
@@ -30,7 +29,7 @@ from frrcam.errors import (
 )
 from frrcam.faces.detector import FakeDetector
 from frrcam.pipeline.budget import Budget
-from frrcam.pipeline.engine import loaded
+from frrcam.pipeline.engine import Engine, loaded
 from frrcam.pipeline.levels import ladder
 from frrcam.pipeline.pipeline import Pipeline
 from frrcam.sinks import open_sink

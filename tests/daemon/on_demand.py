@@ -7,18 +7,18 @@ from collections.abc import Callable
 import numpy as np
 
 from frrcam.daemon.daemon import Daemon
-from frrcam.daemon.enhancer import Engine
 from frrcam.daemon.publisher import WAITING_GREY
 from frrcam.daemon.readers import Consumers, FakeConsumers
 from frrcam.errors import SinkNotFound, SourceLost
-from frrcam.frame import Frame, Image
+from frrcam.frame import Frame, Image, Payload
 from frrcam.linux.sd_notify import FakeNotifier
 from frrcam.linux.suspend import SuspendWatch
 from frrcam.pipeline.budget import Budget
+from frrcam.pipeline.engine import Engine
 from frrcam.pipeline.levels import ladder
 from frrcam.pipeline.pipeline import Pipeline
 from frrcam.restore.types import FakeRestorer
-from frrcam.sinks.base import FakeSink, Payload, Sink, SinkInfo
+from frrcam.sinks.base import FakeSink, Sink, SinkInfo
 from frrcam.sources.base import Source
 from tests.fakes import FakeClock, FakeDetector, FakeTracker, Said, ScriptedSource, always, picture
 

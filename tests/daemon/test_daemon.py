@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 
 from frrcam.daemon.daemon import JOIN_S, Daemon
-from frrcam.daemon.enhancer import Engine
 from frrcam.daemon.settings import LiveSettings
 from frrcam.daemon.status import Status
 from frrcam.errors import ModelCorrupt, SinkLost, SinkUnusable, SourceLost
-from frrcam.frame import Frame, Image
+from frrcam.frame import Frame, Image, Payload
 from frrcam.linux.sd_notify import FakeNotifier, Notifier
 from frrcam.linux.suspend import SuspendWatch
 from frrcam.pipeline.budget import Budget
+from frrcam.pipeline.engine import Engine
 from frrcam.pipeline.levels import ladder
 from frrcam.pipeline.pipeline import Pipeline
 from frrcam.restore.types import FakeRestorer
-from frrcam.sinks.base import FakeSink, Payload
+from frrcam.sinks.base import FakeSink
 from frrcam.sources.base import FakeSource, Source
 from tests.fakes import FakeClock, FakeDetector, FakeTracker, Said, ScriptedSource, always, picture, track
 

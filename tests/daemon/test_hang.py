@@ -5,16 +5,17 @@ import pytest
 
 from frrcam.concurrency.deadline import HUNG_S
 from frrcam.concurrency.retry import PROVEN_S, RETRY_S
-from frrcam.daemon.enhancer import REPLACE_S, Engine
+from frrcam.daemon.enhancer import REPLACE_S
 from frrcam.daemon.publisher import PATIENCE_S, Live
 from frrcam.daemon.settings import LiveSettings
 from frrcam.errors import SinkLost
-from frrcam.frame import Frame, Image
+from frrcam.frame import Frame, Image, Payload
 from frrcam.pipeline.budget import Budget
+from frrcam.pipeline.engine import Engine
 from frrcam.pipeline.levels import ladder
 from frrcam.pipeline.pipeline import Pipeline
 from frrcam.restore.types import FakeRestorer
-from frrcam.sinks.base import FakeSink, Payload
+from frrcam.sinks.base import FakeSink
 from tests.fakes import (
     FakeClock,
     FakeDetector,

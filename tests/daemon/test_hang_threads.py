@@ -6,14 +6,14 @@ from collections.abc import Callable
 import pytest
 
 from frrcam.daemon.daemon import Daemon
-from frrcam.daemon.enhancer import Engine
 from frrcam.faces.types import Detection
-from frrcam.frame import Frame, Image
+from frrcam.frame import Frame, Image, Payload
 from frrcam.pipeline.budget import Budget
+from frrcam.pipeline.engine import Engine
 from frrcam.pipeline.levels import ladder
 from frrcam.pipeline.pipeline import Pipeline
 from frrcam.restore.types import FakeRestorer, Restored
-from frrcam.sinks.base import FakeSink, Payload
+from frrcam.sinks.base import FakeSink
 from tests.fakes import (
     FakeClock,
     FakeDetector,

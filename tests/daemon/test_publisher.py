@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from frrcam.concurrency.retry import RETRY_S
-from frrcam.daemon.enhancer import Engine
 from frrcam.daemon.publisher import HELD_AFTER_S, WAITING_GREY, Live
 from frrcam.daemon.settings import LiveSettings
 from frrcam.errors import SinkLost, SinkNotFound, SinkUnusable
-from frrcam.frame import Frame, Image
+from frrcam.frame import Frame, Image, Payload
 from frrcam.pipeline.budget import Budget
+from frrcam.pipeline.engine import Engine
 from frrcam.pipeline.levels import Rung, ladder
 from frrcam.pipeline.pipeline import Pipeline
 from frrcam.restore.types import FakeRestorer, Restored
-from frrcam.sinks.base import FakeSink, Payload
+from frrcam.sinks.base import FakeSink
 from tests.fakes import FakeClock, FakeDetector, FakeTracker, Said, picture, track
 
 SIZE = (320, 240)

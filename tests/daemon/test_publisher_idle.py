@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from frrcam.daemon.enhancer import Engine
 from frrcam.daemon.publisher import HELD_AFTER_S, IDLE_EVERY_S, WAITING_GREY, Live
 from frrcam.daemon.report import enhancement
 from frrcam.daemon.settings import LiveSettings
 from frrcam.frame import Image
 from frrcam.pipeline.budget import Budget
+from frrcam.pipeline.engine import Engine
 from frrcam.pipeline.levels import ladder
 from frrcam.pipeline.pipeline import Pipeline
 from frrcam.restore.types import FakeRestorer, Restored

@@ -9,7 +9,8 @@ from frrcam.faces.types import Track
 from frrcam.frame import Frame, Image
 from frrcam.pipeline.budget import GAP_S, longest_gap
 from frrcam.pipeline.levels import Plan
-from frrcam.pipeline.pipeline import Pipeline, Stopwatch
+from frrcam.pipeline.metrics import Stopwatch
+from frrcam.pipeline.pipeline import Pipeline
 from frrcam.restore.types import FakeRestorer, Restored
 from tests.fakes import FakeClock, FakeDetector, FakeTracker, detection, picture, track
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from frrcam.daemon.metrics import (
+from frrcam.pipeline.metrics import (
     STAGES,
     FrameRecord,
     Metrics,

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,3 +101,17 @@ def fresh_share(records: Sequence[FrameRecord]) -> float:
 def late_share(records: Sequence[FrameRecord]) -> float:
     """The share of frames that took longer than the period."""
     return round(sum(record.late for record in records) / len(records), 4) if records else 0.0
+
+
+class Stopwatch:
+    """Laps of one frame, in seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.laps: dict[str, float] = {}
+        self._clock, self._last = clock, clock()
+
+    def lap(self, stage: str) -> None:
+        """Ends the stage: adds the time since the last lap to it."""
+        now = self._clock()
+        self.laps[stage] = self.laps.get(stage, 0.0) + now - self._last
+        self._last = now
