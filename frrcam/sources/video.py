@@ -16,8 +16,9 @@ from av.video.stream import VideoStream
 from frrcam.closing import Closing
 from frrcam.errors import SourceForbidden, SourceLost, SourceUnusable
 from frrcam.frame import Frame, Image
+from frrcam.limits import check_read_size, is_rate
 from frrcam.sources.base import SourceInfo
-from frrcam.sources.files import check_file, check_size
+from frrcam.sources.files import check_file
 
 FALLBACK_FPS = 30.0
 """Where a clip tells no rate, or one outside 1 … 240."""
@@ -114,7 +115,7 @@ class _Run:
             self.stream = _video_stream(self._container, path)
             self._truncated = _points_past_end(self.stream, path)
             fps = float(self.stream.average_rate or self.stream.guessed_rate or 0)
-            self.fps = fps if 1 <= fps <= 240 else FALLBACK_FPS
+            self.fps = fps if is_rate(fps) else FALLBACK_FPS
             self._frames = self._decode()
             frame = next(self._frames, None)
             if frame is None:
@@ -189,7 +190,7 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     stream = container.streams.video[0]
     if stream.codec_context is None:
         raise SourceUnusable(f"{path}: its video is in a format that this FFmpeg cannot decode")
-    check_size(stream.codec_context.width, stream.codec_context.height, path)
+    check_read_size(stream.codec_context.width, stream.codec_context.height, path)
     stream.thread_type = "AUTO"
     stream.codec_context.thread_count = THREADS
     return stream

@@ -7,12 +7,13 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from frrcam.atomic import replacing
+
 
 def replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make the file beside its place (.part), then rename it there, so that no reader sees half a file."""
-    part = path.with_name(path.name + ".part")
-    write(part)
-    part.rename(path)
+    """Let `write` fill a part file, which then becomes `path`. Raises OSError."""
+    with replacing(path) as part:
+        write(part)
 
 
 def save_array(path: Path, array: NDArray[Any]) -> None:

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from frrcam.atomic import replacing
 from frrcam.faces import alignment
 from train.data.faces import canvas, decode, held_out
 from train.data.shards import TRAINING, read_shards
@@ -311,9 +312,8 @@ class Collector:
 
 def write(samples: Iterator[Sample], path: Path) -> None:
     """Write a shard: KEY.webp and KEY.json of each sample; it appears whole or not at all."""
-    part = path.with_name(path.name + ".part")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(part, "w") as tar:
+    with replacing(path) as part, tarfile.open(part, "w") as tar:
         seen = set()
         for sample in samples:
             if sample.key in seen:
@@ -324,4 +324,3 @@ def write(samples: Iterator[Sample], path: Path) -> None:
                 member = tarfile.TarInfo(f"{sample.key}.{name}")
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
-    part.rename(path)

@@ -1,10 +1,11 @@
 """weights/manifest.toml: what each file in weights/ is, what it was trained on, and what was measured of it."""
 
 import hashlib
-import os
 import tempfile
 import tomllib
 from pathlib import Path
+
+from frrcam.atomic import replacing
 
 Value = str | int | float | bool | list[int]
 Entry = dict[str, Value]
@@ -76,9 +77,8 @@ def record(path: Path, name: str, entry: Entry, default_for: str | None = None) 
         manifest["models"][name] = dict(entry)
         if default_for is not None:
             manifest["default"][default_for] = name
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        part.write_text(render(manifest), encoding="utf-8")
-        part.rename(path)
+        with replacing(path) as part:
+            part.write_text(render(manifest), encoding="utf-8")
 
 
 def file_facts(path: Path) -> Entry:

@@ -3,13 +3,12 @@
 Each carries a marker line; what does not carry it was written by somebody else and is never touched.
 """
 
-import contextlib
 import difflib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from frrcam.atomic import replacing
 from frrcam.errors import SinkForbidden, SinkUnusable
 from frrcam.linux.v4l2 import System
 
@@ -95,17 +94,7 @@ def apply(change: Change, system: System) -> None:
 
 
 def _write(place: Path, text: str) -> None:
-    # hidden, and not named *.conf or *.rules: nobody reads it before it is complete
-    part = place.with_name(f".{place.name}.part")
-    part.unlink(missing_ok=True)
-    try:
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), 0o644)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, place)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise
+    # the part file is not named *.conf or *.rules: the system does not read it before it is complete
+    with replacing(place, durable=True) as part:
+        part.chmod(0o644)
+        part.write_text(text, encoding="utf-8")
