@@ -10,7 +10,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import psutil
-from rich.table import Table
 
 from frrcam.closing import Closing
 from frrcam.config import Settings
@@ -76,6 +75,11 @@ class BenchReport:
     source: str
     size: str
     period_ms: float
+
+    @property
+    def network(self) -> str:
+        """For people: the network of the last picture, and what ran it."""
+        return f"{self.model} on {self.provider}" if self.model else "none on the last picture"
 
     def as_json(self) -> dict[str, object]:
         """Everything, for `--json`."""
@@ -161,47 +165,6 @@ def _peak_mb() -> float:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20, 1)
 
 
-def as_tables(report: BenchReport) -> list[Table]:
-    """What `frrcam bench` prints."""
-    stages = Table(title=f"{report.source} {report.size}, {report.period_ms:g} ms a frame", title_justify="left")
-    for column in ("stage", "p50 ms", "p95 ms"):
-        stages.add_column(column, justify="left" if column == "stage" else "right")
-    for stage, taken in report.stages_ms.items():
-        stages.add_row(stage, f"{taken['p50']:.2f}", f"{taken['p95']:.2f}")
-    stages.add_section()
-    stages.add_row("whole frame", f"{report.frame_ms['p50']:.2f}", f"{report.frame_ms['p95']:.2f}")
-    summary = Table(show_header=False, box=None)
-    summary.add_column(style="bold")
-    summary.add_column()
-    rungs = ", ".join(f"{rung} {share:.0%}" for rung, share in report.rungs.items())
-    first = report.first_frame_s
-    for name, value in (
-        ("frame work", f"p99 {report.frame_ms['p99']:.1f} ms, max {report.frame_ms['max']:.1f} ms"),
-        (
-            "latency",
-            f"p50 {report.latency_ms['p50']:.1f} ms, p95 {report.latency_ms['p95']:.1f} ms, picture to publish",
-        ),
-        (
-            "rate",
-            f"{report.fps:.2f} fps, {report.frames} frames, {report.dropped} dropped, {report.late_share:.1%} late",
-        ),
-        ("faces", f"{report.faces:g} on average, {report.fresh_share:.1%} of frames with a fresh network result"),
-        ("rungs", rungs),
-        ("machine", f"{report.cpu_cores:.2f} cores busy, {report.peak_mb:.0f} MB at the peak"),
-        (
-            "start",
-            f"{first:.2f} s to the first enhanced picture" if first else f"not one enhanced: {report.plain_reason}",
-        ),
-        ("network", _network(report)),
-    ):
-        summary.add_row(name, value)
-    return [stages, summary]
-
-
-def _network(report: BenchReport) -> str:
-    return f"{report.model} on {report.provider}" if report.model else "none on the last picture"
-
-
 def check_plot(path: Path) -> None:
     """Raises SinkError unless a plot can be written there."""
     if path.suffix.lower() not in (".png", ".svg", ".pdf"):
@@ -232,7 +195,7 @@ def plot(report: BenchReport, daemon: Daemon, path: Path) -> None:
     right.barh(names, [report.stages_ms[name]["p95"] for name in names], color="#bcd4e6", label="p95")
     right.barh(names, [report.stages_ms[name]["p50"] for name in names], color="#3a7ca5", label="p50")
     right.invert_yaxis()
-    right.set(xlabel="ms", title=_network(report))
+    right.set(xlabel="ms", title=report.network)
     right.legend(frameon=False)
     try:
         with written_whole(path) as part:

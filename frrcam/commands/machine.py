@@ -11,6 +11,7 @@ from frrcam.errors import FrrcamError
 
 def devices(as_json: Json = False) -> None:
     """List cameras (formats, sizes, rates, who uses them) and virtual cameras (label, node, state)."""
+    from frrcam.commands.tables import device_tables
     from frrcam.linux import devices as found
 
     try:
@@ -20,18 +21,19 @@ def devices(as_json: Json = False) -> None:
     if as_json:
         print_json(found.as_json(cameras, virtual))
     else:
-        show(*found.as_tables(cameras, virtual))
+        show(*device_tables(cameras, virtual))
 
 
 def doctor(as_json: Json = False) -> None:
     """Tell what is right and wrong on this machine, and the command that mends it. Exit code 1 if anything is wrong."""
+    from frrcam.commands.tables import finding_table
     from frrcam.install import doctor as ward
 
     findings = ward.examine()
     if as_json:
         print_json([finding.as_json() for finding in findings])
     else:
-        show(ward.as_table(findings))
+        show(finding_table(findings))
     raise typer.Exit(1 if any(finding.status == "bad" for finding in findings) else 0)
 
 

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from frrcam.compose.curves import smoothstep
 from frrcam.frame import Image
 
 Plane = NDArray[np.float32]
@@ -91,12 +92,6 @@ class Meter:
     def _given(self, line: float) -> float:
         stops = self.softness * float(np.logaddexp(0.0, line / self.softness))
         return min(stops * smoothstep(stops, self.nothing), self.most)
-
-
-def smoothstep(value: float, steps: tuple[float, float]) -> float:
-    """0 up to the first step, 1 from the second, smooth between."""
-    t = min(max((value - steps[0]) / (steps[1] - steps[0]), 0.0), 1.0)
-    return t * t * (3.0 - 2.0 * t)
 
 
 def linear(levels: NDArray[np.uint8] | Plane) -> Plane:

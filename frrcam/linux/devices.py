@@ -9,9 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rich.markup import escape
-from rich.table import Table
-
 from frrcam.errors import SinkNotFound, SourceForbidden, SourceNotFound, SourceUnusable, UsageError
 from frrcam.linux import sysfs, v4l2
 from frrcam.linux.sysfs import Holder, Loopback, Node
@@ -162,51 +159,6 @@ def as_json(cameras: Sequence[Camera], virtual_cameras: Sequence[VirtualCamera])
     }
 
 
-def as_tables(cameras: Sequence[Camera], virtual_cameras: Sequence[VirtualCamera]) -> tuple[Table, Table]:
-    """For people: a row for each pixel format of each camera, and a row for each virtual camera."""
-    return _cameras_table(cameras), _virtual_cameras_table(virtual_cameras)
-
-
-def _cameras_table(cameras: Sequence[Camera]) -> Table:
-    rows = []
-    for camera in cameras:
-        alike: dict[tuple[Mode, ...], list[str]] = {}
-        for item in camera.formats:
-            alike.setdefault(item.modes, []).append(item.fourcc)
-        formats = [f"{' '.join(names)}: {', '.join(map(_mode_text, modes))}" for modes, names in alike.items()]
-        rows.append((f"{camera.name}\n{camera.link}".strip(), camera.node, "\n".join(formats), _users(camera)))
-    return _table("Cameras", ("name", "node", "formats: sizes@fastest rate", "open in"), rows)
-
-
-def _virtual_cameras_table(devices: Sequence[VirtualCamera]) -> Table:
-    words = {True: "yes", False: "no", None: "?"}
-    rows = [
-        (
-            device.label,
-            device.node,
-            words[device.exclusive_caps],
-            words[device.producing],
-            device.format,
-            _users(device),
-        )
-        for device in devices
-    ]
-    return _table("Virtual cameras", ("label", "node", "exclusive_caps", "producer", "carries", "open in"), rows)
-
-
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    table = Table(title=title, title_justify="left", caption=None if rows else "none here", caption_justify="left")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*map(escape, row))
-    return table
-
-
-def _users(device: Camera | VirtualCamera) -> str:
-    return device.problem or ", ".join(map(str, device.busy_by))
-
-
 def _ask_camera(node: Node, system: System, size: tuple[int, int] | None) -> Camera | None:
     told = sysfs.loopback(node.number, system)
     link = next(iter(sysfs.links(node.path, system)), "")
@@ -341,7 +293,3 @@ def _there_is(cameras: Sequence[Camera]) -> str:
 
 def _listing(cameras: Sequence[Camera]) -> str:
     return ", ".join(f'"{camera.name}" ({camera.node})' for camera in cameras)
-
-
-def _mode_text(mode: Mode) -> str:
-    return f"{mode.width}x{mode.height}" + (f"@{mode.rates[0]:g}" if mode.rates else "")

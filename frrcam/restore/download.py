@@ -1,19 +1,15 @@
 """Fetching a model pack on the user's word: licence first, pinned bytes, resumed where it stopped."""
 
-import contextlib
 import http.client
 import os
 import shutil
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from frrcam.atomic import replacing
 from frrcam.errors import DownloadError, ModelCorrupt, ModelNotFound
@@ -81,23 +77,6 @@ def fetch(
         where = f" ({error.filename})" if error.filename else ""
         raise DownloadError(f"{pack.name} cannot be written to {folder}: {error.strerror or error}{where}") from error
     return target
-
-
-@contextlib.contextmanager
-def progress_bar(name: str, console: Console | None = None) -> Iterator[Report]:
-    """A bar with size, speed and remaining time, as `fetch`'s report; drawn only once bytes come."""
-    columns = (TextColumn(name), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    progress = Progress(*columns, console=console)
-    task = progress.add_task(name, total=None)
-
-    def report(done: int, total: int) -> None:
-        progress.start()
-        progress.update(task, completed=done, total=total)
-
-    try:
-        yield report
-    finally:
-        progress.stop()
 
 
 def _download(pack: Pack, part: Path, opener: Opener, report: Report) -> None:

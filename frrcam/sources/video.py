@@ -3,20 +3,20 @@
 import re
 import threading
 from collections.abc import Generator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 from av.container import InputContainer
-from av.video.reformatter import ColorPrimaries, ColorTrc, Interpolation
+from av.video.reformatter import ColorTrc, Interpolation
 from av.video.stream import VideoStream
 
 from frrcam.closing import Closing
-from frrcam.errors import SourceForbidden, SourceLost, SourceUnusable
+from frrcam.errors import SourceLost, SourceUnusable
 from frrcam.frame import Frame, Image
 from frrcam.limits import check_read_size, is_rate
+from frrcam.media.clip import REJOINED_S, Look, open_clip
 from frrcam.sources.base import SourceInfo
 from frrcam.sources.files import check_file
 
@@ -24,25 +24,11 @@ FALLBACK_FPS = 30.0
 """Where a clip tells no rate, or one outside 1 … 240."""
 EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 """Without these, FFmpeg's conversion to BGR is eight times as fast and one grey level too dark."""
-REJOINED_S = 1.0
-"""Seconds by which a clip's clock may go back; further, and it has begun anew, as where two recordings were joined."""
 _HDR = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
 _UNTOLD = (0, 2, 3)
 """Primaries and transfers that say nothing."""
 THREADS = 2
 """For decoding. More would only take cores from the networks."""
-
-
-@dataclass(frozen=True)
-class Look:
-    """How players are to show a clip's pixels."""
-
-    pixel_aspect: Fraction = Fraction(1)
-    """How many times as wide as high one is: 64/45 in PAL's 16:9."""
-    primaries: int = ColorPrimaries.BT709
-    """FFmpeg's number of what red, green and blue are; a phone's HDR has its own, which BGR pixels keep."""
-    transfer: int = ColorTrc.BT709
-    """And of the curve between their values and light."""
 
 
 class VideoSource(Closing):
@@ -170,17 +156,6 @@ class _Run:
         if frame.pts is None or frame.time_base is None:
             return image, self._count / self.fps
         return image, float((frame.pts - self._start) * frame.time_base)
-
-
-def open_clip(path: Path) -> InputContainer:
-    """A clip open for reading. Raises SourceForbidden or SourceUnusable."""
-    try:
-        # a title need not be UTF-8: programs of Windows wrote their own code page
-        return av.open(str(path.absolute()), metadata_errors="replace")
-    except PermissionError:
-        raise SourceForbidden(f"{path}: no permission to read it") from None
-    except (av.error.FFmpegError, OSError, ValueError):
-        raise SourceUnusable(f"{path}: not a clip that can be played, or a truncated one") from None
 
 
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from frrcam.app.bench import BenchReport, MemorySink, as_tables, check_plot, plot, run_bench
+from frrcam.app.bench import BenchReport, MemorySink, check_plot, plot, run_bench
+from frrcam.commands.tables import bench_tables
 from frrcam.config import load_settings
 from frrcam.daemon.daemon import Daemon
 from frrcam.errors import ProviderError, SinkUnusable
@@ -70,7 +71,7 @@ def test_what_is_measured_is_of_this_run() -> None:
 def test_where_nothing_could_be_enhanced_that_is_said() -> None:
     report, _ = bench(60, cost=10.0)
     shown = io.StringIO()
-    Console(file=shown, width=120).print(*as_tables(report))
+    Console(file=shown, width=120).print(*bench_tables(report))
     assert (report.first_frame_s, report.model) == (None, "")
     assert report.plain_reason == "1 face would not fit in 10 ms; in the warm-up one took fake 10000 ms"
     assert re.search(rf"start +not one enhanced: {report.plain_reason}", shown.getvalue())

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from frrcam.commands.tables import finding_table
 from frrcam.errors import ControlError, ModelCorrupt, ModelNotFound, SinkNotFound
-from frrcam.install.doctor import Finding, Probes, Status, as_table, examine
+from frrcam.install.doctor import Finding, Probes, Status, examine
 from frrcam.install.doctor.linux import SECURE_BOOT, SETUP
 from frrcam.install.service import ServiceStatus
 from frrcam.linux.v4l2 import Capability, System
@@ -374,7 +375,7 @@ def test_table_and_json_say_the_same(ward: Ward) -> None:
     ward.hardware.add_camera(0, "C920 [HD]")
     findings = ward.examined()
     console = Console(file=io.StringIO(), width=300)
-    console.print(as_table(findings))
+    console.print(finding_table(findings))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     data = json.loads(json.dumps([finding.as_json() for finding in findings]))
     assert any("C920 [HD]" in finding["title"] for finding in data)

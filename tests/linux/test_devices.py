@@ -7,16 +7,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from frrcam.commands.tables import device_tables
 from frrcam.errors import FrrcamError, SinkNotFound, SourceForbidden, SourceNotFound, SourceUnusable, UsageError
-from frrcam.linux.devices import (
-    Mode,
-    as_json,
-    as_tables,
-    find_camera,
-    find_virtual_camera,
-    list_cameras,
-    list_virtual_cameras,
-)
+from frrcam.linux.devices import Mode, as_json, find_camera, find_virtual_camera, list_cameras, list_virtual_cameras
 from frrcam.linux.v4l2 import Capability, System
 from tests.linux.fakes_v4l2 import Hardware
 
@@ -244,7 +237,7 @@ def test_tables_and_json_say_the_same(hardware: Hardware) -> None:
     found = list_cameras(office(hardware).system), list_virtual_cameras(hardware.system)
     data = json.loads(json.dumps(as_json(*found)))
     console = Console(file=io.StringIO(), width=200)
-    for table in as_tables(*found):
+    for table in device_tables(*found):
         console.print(table)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert len(data["cameras"]) == 5
