@@ -43,7 +43,7 @@ class Pose:
         """The detector's word, each number of it wrong by `noise` pixels."""
         across, down = self.side / SIDE * np.array(HALF)
         box = np.array([self.x - across, self.y - down, self.x + across, self.y + down])
-        points = self.points
+        points = np.asarray(self.points, np.float64)
         if random is not None:
             box, points = box + random.normal(0, noise, 4), points + random.normal(0, noise, (5, 2))
         left, top, right, bottom = box.tolist()
