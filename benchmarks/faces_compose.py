@@ -14,11 +14,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.drawn.moving_head import Pose, picture, wall
+from benchmarks.drawn.noisy_face import Scene, flicker
 from frrcam.compose import FaceMemory, blend
 from frrcam.faces.alignment import crop, similarity
 from frrcam.faces.tracker import Tracker
-from tests.compose.test_temporal import Scene, flicker
-from tests.faces.scenes import Pose, picture, wall
 
 DT = 1 / 30
 Add = Callable[[str, float], object]
@@ -79,7 +79,11 @@ def main() -> None:
     cv2.setNumThreads(1)
     for unit, measure in (("ms", costs), ("figure", steadiness)):
         table = Table("what", unit)
-        measure(lambda what, figure, table=table: table.add_row(what, f"{figure:.2f}"))
+
+        def add(what: str, figure: float, table: Table = table) -> None:
+            table.add_row(what, f"{figure:.2f}")
+
+        measure(add)
         Console().print(table)
 
 

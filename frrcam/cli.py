@@ -10,8 +10,8 @@ import typer
 
 from frrcam.commands import live, machine, models, offline, service
 from frrcam.commands.console import err, say_error, show
+from frrcam.concurrency.deadline import any_hangs
 from frrcam.errors import FrrcamError
-from frrcam.runtime.aside import any_hangs
 
 app = typer.Typer(
     name="frrcam",
@@ -44,7 +44,7 @@ app.add_typer(service.app, name="service", help="frrcam as a service of your own
 
 def _tell_version(asked: bool) -> None:
     if asked:
-        from frrcam.control.status import version
+        from frrcam.daemon.status import version
 
         show(f"frrcam {version()}")
         raise typer.Exit

@@ -32,8 +32,7 @@ from pydantic_settings import (
 
 from frrcam.compose.amounts import Amounts, Preset, Reach, Where, preset_with
 from frrcam.errors import ConfigError, UsageError
-
-MIN_SIDE, MAX_SIDE = 64, 4096
+from frrcam.limits import LEAST_FPS, MOST_FPS, check_chosen_size
 
 NO_SETTINGS = ("FRRCAM_DATA", "FRRCAM_SCREENSHOTS", "FRRCAM_VM_")
 """How the variables of training and of the tests begin."""
@@ -46,22 +45,7 @@ def parse_size(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"\s*(\d{1,6})\s*[xX×]\s*(\d{1,6})\s*", text)
     if not match:
         raise UsageError(f'size "{text}" is not WIDTHxHEIGHT; try 1280x720')
-    return check_size((int(match[1]), int(match[2])))
-
-
-def check_size(size: tuple[int, int]) -> tuple[int, int]:
-    """The (width, height) itself. Raises UsageError unless both are even and within 64–4096 pixels."""
-    width, height = size
-    if not (MIN_SIDE <= width <= MAX_SIDE and MIN_SIDE <= height <= MAX_SIDE):
-        raise UsageError(
-            f"size {width}x{height} is out of range: each side {MIN_SIDE} to {MAX_SIDE} pixels; try 1280x720"
-        )
-    if width % 2 or height % 2:
-        raise UsageError(
-            f"size {width}x{height} is odd, and virtual cameras need even sides; "
-            f"try {width + width % 2}x{height + height % 2}"
-        )
-    return size
+    return check_chosen_size((int(match[1]), int(match[2])))
 
 
 def _parsed(value: object) -> object:
@@ -73,7 +57,7 @@ def _parsed(value: object) -> object:
 
 def _checked(size: tuple[int, int]) -> tuple[int, int]:
     try:
-        return check_size(size)
+        return check_chosen_size(size)
     except UsageError as error:
         raise ValueError(str(error)) from None
 
@@ -100,7 +84,7 @@ class CameraSettings(Section):
     size: Size | None = Field(
         None, description="pixels asked of the camera, WxH; default 1280x720 or the nearest it has"
     )
-    fps: float | None = Field(None, ge=1, le=240, description="pictures a second asked of the camera")
+    fps: float | None = Field(None, ge=LEAST_FPS, le=MOST_FPS, description="pictures a second asked of the camera")
     mirror: bool = Field(False, description="flip left and right (meeting programs already mirror your own view)")
 
 

@@ -23,6 +23,8 @@ FrrcamError                      one clear line for the user; `exit_code` is the
 └── ControlError                 no daemon answers, or its answer makes no sense
 """
 
+import re
+
 
 class FrrcamError(Exception):
     """The root: catch this at the top, print `str(error)` on one line, exit with `error.exit_code`."""
@@ -122,3 +124,9 @@ class ControlError(FrrcamError):
     """Raised by commands that talk to a running daemon."""
 
     exit_code = 7
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of an error's text, cut at 200 characters, without onnxruntime's codes: its own are pages."""
+    lines = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(error).strip()).splitlines()
+    return (lines[0] if lines else type(error).__name__)[:200]

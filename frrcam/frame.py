@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 Image = NDArray[np.uint8]
 """BGR, H×W×3, as OpenCV has it."""
 
+Payload = NDArray[np.uint8]
+"""A picture in the form that a sink takes: I420 (H·3/2 × W) for a virtual camera, BGR for the others."""
+
 LUMA = np.array([0.114, 0.587, 0.299], np.float32)
 """BT.601 weights of B, G and R."""
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Iterator, MutableMapping
 
 import pytest
@@ -12,6 +13,9 @@ from frrcam.config import NO_SETTINGS
 # a busy machine is slow once: hypothesis would call a test that took over 200 ms then, and not again, unreliable
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
+
+LONG = 20.0
+"""Seconds that a thread of frrcam gets to end after its test."""
 
 
 @pytest.fixture
@@ -44,3 +48,12 @@ def _signals_that_arrive() -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    yield
+    for thread in threading.enumerate():
+        if thread.name.startswith(("frrcam", "test-")):
+            thread.join(LONG)
+            assert not thread.is_alive(), thread

@@ -23,23 +23,23 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from frrcam.app.start import Openers, StartOptions, start
 from frrcam.cli import app
 from frrcam.commands.console import fail
 from frrcam.config import load_settings
 from frrcam.errors import FrrcamError
+from frrcam.linux.loopback_node import VideoNode
+from frrcam.linux.v4l2 import Capability
 from frrcam.restore.models import load_manifest, weights_dir
 from frrcam.sinks.base import FakeSink, Sink
-from frrcam.sinks.node import VideoNode
 from frrcam.sinks.virtual_camera import VirtualCameraSink
 from frrcam.sources.base import FakeSource, Source
 from frrcam.sources.camera import CameraSource
-from frrcam.start import Openers, StartOptions, start
-from frrcam.v4l2 import Capability
 from tests.disk import full_disk
-from tests.fakes_v4l2 import Hardware
+from tests.enhance.test_enhance import scene, write, write_clip
+from tests.linux.fakes_v4l2 import Hardware
 from tests.restore.tiny import network
 from tests.sinks.fakes import FakeMachine
-from tests.test_enhance import scene, write, write_clip
 
 GREY = np.full((64, 96, 3), 90, np.uint8)
 MANIFEST = load_manifest()

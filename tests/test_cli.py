@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from frrcam.cli import app
 from frrcam.control.discovery import control_path
 from frrcam.control.server import ControlServer
-from frrcam.control.settings import LiveSettings
-from frrcam.control.status import Status
+from frrcam.daemon.settings import LiveSettings
+from frrcam.daemon.status import Status
 from frrcam.sinks.preview import PreviewSink
 from frrcam.sources.video import VideoSource
 
@@ -241,7 +241,9 @@ def test_what_is_wrong_is_one_line_and_an_exit_code(arguments: list[str], word: 
 
 
 def test_the_runtime_never_imports_torch_or_train() -> None:
-    names = "frrcam.start, frrcam.bench, frrcam.enhance, frrcam.doctor, frrcam.devices, frrcam.cli"
+    names = (
+        "frrcam.app.start, frrcam.app.bench, frrcam.enhance, frrcam.install.doctor, frrcam.linux.devices, frrcam.cli"
+    )
     code = f"import sys, {names}; sys.exit(bool({{'torch', 'train'}} & {{name.split('.')[0] for name in sys.modules}}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -271,7 +273,7 @@ def test_a_home_that_cannot_be_written_to_is_not_remarked_upon(tmp_path: Path) -
 LEAVE = """
 import atexit, sys, threading
 from frrcam.cli import main
-from frrcam.runtime.aside import MayHang
+from frrcam.concurrency.deadline import MayHang
 atexit.register(print, "taken down in order")
 if sys.argv.pop() == "hangs":
     MayHang("driver", threading.Event().wait).start()

@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from frrcam.config import MAX_SIDE, MIN_SIDE, Settings, config_path, load_settings, parse_size
+from frrcam.config import Settings, config_path, load_settings, parse_size
 from frrcam.errors import ConfigError, UsageError
+from frrcam.limits import CHOSEN_SIDES
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def config() -> Iterator[Path]:
         ("1280x720", (1280, 720)),
         (" 640 X 480 ", (640, 480)),
         ("64×64", (64, 64)),
-        (f"{MAX_SIDE}x{MAX_SIDE}", (4096, 4096)),
+        (f"{CHOSEN_SIDES[-1]}x{CHOSEN_SIDES[-1]}", (4096, 4096)),
     ],
 )
 def test_sizes(text: str, size: tuple[int, int]):
@@ -64,8 +65,8 @@ def test_any_text_is_a_size_or_a_usage_error(text: str):
         width, height = parse_size(text)
     except UsageError:
         return
-    assert MIN_SIDE <= width <= MAX_SIDE
-    assert MIN_SIDE <= height <= MAX_SIDE
+    assert width in CHOSEN_SIDES
+    assert height in CHOSEN_SIDES
     assert width % 2 == height % 2 == 0
 
 
@@ -97,7 +98,7 @@ def test_a_size_may_be_a_pair(config: Path):
     assert load_settings().camera.size == (640, 480)
 
 
-@given(st.tuples(st.integers(-8, MAX_SIDE + 8), st.integers(-8, MAX_SIDE + 8)))
+@given(st.tuples(st.integers(-8, CHOSEN_SIDES.stop + 7), st.integers(-8, CHOSEN_SIDES.stop + 7)))
 @example((0, 0))
 @example((63, 1))
 def test_a_pair_is_bounded_as_a_text_is(pair: tuple[int, int]):

@@ -12,12 +12,12 @@ from frrcam.config import Settings
 from frrcam.errors import UsageError
 from frrcam.faces.types import Detector
 from frrcam.frame import Frame, Image
+from frrcam.pipeline.budget import DETECT_S, longest_gap
+from frrcam.pipeline.engine import load_detector
+from frrcam.pipeline.levels import Plan, Rung, ladder
+from frrcam.pipeline.pipeline import Pipeline
 from frrcam.restore.rungs import load_family
 from frrcam.restore.types import Restorer
-from frrcam.runtime.budget import DETECT_S, longest_gap
-from frrcam.runtime.engine import load_detector
-from frrcam.runtime.ladder import Plan, Rung, ladder
-from frrcam.runtime.pipeline import Pipeline
 
 BEST = "best"
 
@@ -42,13 +42,13 @@ class Published:
 
 
 def build_pipeline(networks: Networks, fps: float, settings: Settings) -> Pipeline:
-    """As `frrcam.runtime.engine.load_engine` builds it."""
+    """As `frrcam.pipeline.engine.load_engine` builds it."""
     return Pipeline(networks.detector, networks.restorers, min_size=settings.faces.min_size, gap_s=longest_gap(1 / fps))
 
 
 @contextmanager
 def open_networks(settings: Settings, level: str) -> Iterator[Networks]:
-    """The detector and the restorers of a level of work: `BEST`, or a name of `frrcam.runtime.ladder`.
+    """The detector and the restorers of a level of work: `BEST`, or a name of `frrcam.pipeline.levels`.
 
     Raises ModelError, ProviderError, or UsageError for a level that there is not.
     """

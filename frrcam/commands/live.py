@@ -70,8 +70,8 @@ def start(
 
     Ctrl-C stops.
     """
-    from frrcam.start import StartOptions
-    from frrcam.start import start as run
+    from frrcam.app.start import StartOptions
+    from frrcam.app.start import start as run
 
     try:
         settings = settings_of(

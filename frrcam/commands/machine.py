@@ -11,7 +11,8 @@ from frrcam.errors import FrrcamError
 
 def devices(as_json: Json = False) -> None:
     """List cameras (formats, sizes, rates, who uses them) and virtual cameras (label, node, state)."""
-    from frrcam import devices as found
+    from frrcam.commands.tables import device_tables
+    from frrcam.linux import devices as found
 
     try:
         cameras, virtual = found.list_cameras(), found.list_virtual_cameras()
@@ -20,18 +21,19 @@ def devices(as_json: Json = False) -> None:
     if as_json:
         print_json(found.as_json(cameras, virtual))
     else:
-        show(*found.as_tables(cameras, virtual))
+        show(*device_tables(cameras, virtual))
 
 
 def doctor(as_json: Json = False) -> None:
     """Tell what is right and wrong on this machine, and the command that mends it. Exit code 1 if anything is wrong."""
-    from frrcam import doctor as ward
+    from frrcam.commands.tables import finding_table
+    from frrcam.install import doctor as ward
 
     findings = ward.examine()
     if as_json:
         print_json([finding.as_json() for finding in findings])
     else:
-        show(ward.as_table(findings))
+        show(finding_table(findings))
     raise typer.Exit(1 if any(finding.status == "bad" for finding in findings) else 0)
 
 
@@ -48,8 +50,8 @@ def setup(
 
     Shows each change first and asks for root only for that; `--remove` undoes all of it.
     """
-    from frrcam.setup import SetupOptions
-    from frrcam.setup import setup as run
+    from frrcam.install.setup import SetupOptions
+    from frrcam.install.setup import setup as run
 
     try:
         run(SetupOptions(label, video_nr, remove, dry_run, shown), say)

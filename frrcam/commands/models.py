@@ -1,13 +1,19 @@
 """`frrcam models`: what there is, and fetch."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from frrcam.commands.console import err, fail, out, print_json, say, show
 from frrcam.commands.options import Json
 from frrcam.errors import DownloadError, FrrcamError
+
+if TYPE_CHECKING:
+    from frrcam.restore.download import Report
 
 app = typer.Typer(no_args_is_help=False, invoke_without_command=True)
 
@@ -17,6 +23,7 @@ def models(context: typer.Context, as_json: Json = False) -> None:
     """The networks in weights/, with figures and licences; `frrcam models fetch NAME` gets another detector."""
     if context.invoked_subcommand:
         return
+    from frrcam.commands.tables import model_table
     from frrcam.restore import models as known
 
     try:
@@ -26,7 +33,7 @@ def models(context: typer.Context, as_json: Json = False) -> None:
     if as_json:
         print_json(known.as_json(entries))
     else:
-        show(known.table(entries, out.width))
+        show(model_table(entries, out.width))
 
 
 @app.command()
@@ -57,8 +64,27 @@ def fetch(
             raise DownloadError(f"{name} was not fetched: nobody is there to accept its licence; --yes does") from None
 
     try:
-        with download.progress_bar(name, err) as report:
+        with progress_bar(name, err) as report:
             path = download.fetch(download.find_pack(name), consent, archive=archive, report=report)
     except FrrcamError as error:
         fail(error)
     say(f"{name}: {path}")
+
+
+@contextlib.contextmanager
+def progress_bar(name: str, console: Console | None = None) -> Iterator["Report"]:
+    """A bar with size, speed and remaining time, as `fetch`'s report; drawn only once bytes come."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (TextColumn(name), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    progress = Progress(*columns, console=console)
+    task = progress.add_task(name, total=None)
+
+    def report(done: int, total: int) -> None:
+        progress.start()
+        progress.update(task, completed=done, total=total)
+
+    try:
+        yield report
+    finally:
+        progress.stop()

@@ -51,9 +51,10 @@ def bench(
     """
     import time
 
-    from frrcam import bench as benchmark
-    from frrcam.runtime.engine import check_models, load_engine
-    from frrcam.runtime.notices import Notices
+    from frrcam.app import bench as benchmark
+    from frrcam.commands.tables import bench_tables
+    from frrcam.concurrency.notices import Notices
+    from frrcam.pipeline.engine import check_models, load_engine
     from frrcam.sources import open_source
 
     try:
@@ -75,7 +76,7 @@ def bench(
         if as_json:
             print_json(report.as_json())
         else:
-            show(*benchmark.as_tables(report))
+            show(*bench_tables(report))
         if plot:  # after the figures, which a full disk is not to cost
             benchmark.plot(report, daemon, plot)
             say(f"frame times drawn in {plot}")

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
+from frrcam.limits import LEAST_FPS, MOST_FPS
+
 if TYPE_CHECKING:
     from frrcam.config import Settings
 
@@ -24,7 +26,10 @@ Size = Annotated[
 Fps = Annotated[
     float | None,
     typer.Option(
-        "--fps", min=1, max=240, help="Pictures a second, asked of a camera; default: 30. A clip has its own."
+        "--fps",
+        min=LEAST_FPS,
+        max=MOST_FPS,
+        help="Pictures a second, asked of a camera; default: 30. A clip has its own.",
     ),
 ]
 Strength = Annotated[

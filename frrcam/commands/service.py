@@ -21,7 +21,7 @@ def service(context: typer.Context) -> None:
 @app.command("install")
 def service_install() -> None:
     """Start frrcam now and after every login. It reads config.toml."""
-    from frrcam.service import install
+    from frrcam.install.service import install
 
     try:
         install(say)
@@ -32,7 +32,7 @@ def service_install() -> None:
 @app.command("remove")
 def service_remove() -> None:
     """Stop it, and take the unit away."""
-    from frrcam.service import remove
+    from frrcam.install.service import remove
 
     try:
         remove(say)
@@ -44,7 +44,7 @@ def service_remove() -> None:
 def service_status(as_json: Json = False) -> None:
     """What systemd says of it, and the daemon of itself. Exit code 1 unless it runs."""
     from frrcam.control.status_line import summary
-    from frrcam.service import status
+    from frrcam.install.service import status
 
     try:
         answer = status()
@@ -63,7 +63,7 @@ def service_logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
 ) -> None:
     """What it has said."""
-    from frrcam.service import logs
+    from frrcam.install.service import logs
 
     try:
         logs(lines, follow)

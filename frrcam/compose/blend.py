@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from frrcam.compose.curves import cubic
 from frrcam.compose.detail import kept
 from frrcam.faces.alignment import Affine, scale
 from frrcam.frame import Image
@@ -61,8 +62,7 @@ def feather(mask: Mask) -> Mask:
 @lru_cache(maxsize=8)
 def _window(side: int) -> Mask:
     distance = np.minimum(np.arange(side), np.arange(side)[::-1]).astype(np.float32) - 1.0
-    t = np.clip(distance / max(side * BORDER, 1.0), 0, 1)
-    ramp = t * t * (3 - 2 * t)
+    ramp = cubic(np.clip(distance / max(side * BORDER, 1.0), 0, 1))
     return np.asarray(np.outer(ramp, ramp), np.float32)
 
 

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from frrcam.compose.curves import smoothstep
 from frrcam.frame import Image
 
 Plane = NDArray[np.float32]
@@ -108,12 +109,6 @@ class Meter:
         stops = self.softness * float(np.logaddexp(0.0, line / self.softness))
         careful = smoothstep(stops, self.sure)
         return min(stops * (careful + (1 - careful) * eager), self.most)
-
-
-def smoothstep(value: float, steps: tuple[float, float]) -> float:
-    """0 up to the first step, 1 from the second, smooth between."""
-    t = min(max((value - steps[0]) / (steps[1] - steps[0]), 0.0), 1.0)
-    return t * t * (3.0 - 2.0 * t)
 
 
 LINEAR = np.asarray((np.arange(256, dtype=np.float64) / 255) ** GAMMA, np.float32)

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from frrcam.compose import exposure, monochrome
 from frrcam.compose.amounts import Amounts
-from frrcam.compose.exposure import CELLS, LUMINANCE, FaceReading, Meter, SceneReading, smoothstep
+from frrcam.compose.curves import smoothstep
+from frrcam.compose.exposure import CELLS, LUMINANCE, FaceReading, Meter, SceneReading
 from frrcam.compose.field import CENTRE, NEUTRAL, FaceLight, FaceMap, Stops, extend, face_map
 from frrcam.faces.alignment import Affine, scale
 from frrcam.frame import Image

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frrcam.compose.blend import Change, Mask
+from frrcam.compose.curves import cubic, smoothstep
 from frrcam.frame import Image
 
 Plane = NDArray[np.float32]
@@ -150,7 +151,7 @@ class FaceMemory:
         difference = np.asarray(cv2.blur(difference, (3, 3)), np.float32)
         t = difference * np.float32(1 / (self._noise * (_MOVING - _QUIET))) - np.float32(_QUIET / (_MOVING - _QUIET))
         t = np.clip(t, 0, 1, out=t)
-        return np.asarray(cv2.dilate(t * t * (3 - 2 * t), np.ones((3, 3), np.uint8)), np.float32)
+        return np.asarray(cv2.dilate(cubic(t), np.ones((3, 3), np.uint8)), np.float32)
 
     def _sense_noise(self, difference: Plane, dt: float) -> None:
         """Follows the quartile of the differences: at least that part of a face is nearly always still."""
@@ -188,9 +189,9 @@ class FaceMemory:
     ) -> float:
         """What to take of a new overall colour (the difference in levels), where the crop's own is now `light`."""
         step = float(np.abs(light - self._light).max() / max(light.max(), self._light.max(), 1.0))
-        believed = min(_smoothstep(float(np.abs(colour).max()), _COLOUR_STEP), _smoothstep(step, _LIGHT_STEP))
+        believed = min(smoothstep(float(np.abs(colour).max()), _COLOUR_STEP), smoothstep(step, _LIGHT_STEP))
         moves, stays = COLOUR_SECONDS
-        seconds = moves + (stays - moves) * _smoothstep(share_still, _STILL)
+        seconds = moves + (stays - moves) * smoothstep(share_still, _STILL)
         return max(_gain(dt, min(seconds, self._age)), believed)
 
     def _reuse(self, crop: Image, small: Plane, dt: float) -> Remembered | None:
@@ -244,8 +245,3 @@ def _resampled(array: NDArray[np.float32], size: int) -> NDArray[np.float32]:
 def _gain(dt: float, seconds: float) -> float:
     """What a first-order low-pass of this time constant takes of a new value after `dt`."""
     return float(-np.expm1(-dt / seconds))
-
-
-def _smoothstep(value: float, steps: tuple[float, float]) -> float:
-    t = min(max((value - steps[0]) / (steps[1] - steps[0]), 0.0), 1.0)
-    return t * t * (3.0 - 2.0 * t)

@@ -14,7 +14,8 @@ import platformdirs
 import psutil
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from frrcam.control.status import Status
+from frrcam.atomic import replacing
+from frrcam.daemon.status import Status
 from frrcam.errors import ControlError
 
 
@@ -44,11 +45,8 @@ def announce(daemon: Daemon, path: Path) -> None:
         ask_status(path)
         return
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    part = path.with_name(f"{path.name}.{daemon.pid}.part")
-    part.unlink(missing_ok=True)
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(daemon.model_dump_json())
-    os.replace(part, path)
+    with replacing(path, mode=0o600) as part:
+        part.write_text(daemon.model_dump_json(), encoding="utf-8")
 
 
 def stand_in(daemon: Daemon, path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,9 @@ from typing import Any
 import platformdirs
 from pydantic import ValidationError
 
+from frrcam.atomic import replacing
 from frrcam.config import Settings
-from frrcam.control.settings import LiveValue
+from frrcam.daemon.settings import LiveValue
 
 KEPT = ("strength", "preset", "light", "colour", "noise", "sharpness", "reach", "where", "mirror", "max_faces")
 """What is remembered. Whether enhancement is on is not: a start enhances."""
@@ -39,11 +39,10 @@ def at_start(settings: Settings, path: Path) -> LiveValue:
 def remember(path: Path, value: LiveValue) -> None:
     """Keep the settings for the next start. What the system refuses is passed over: a call goes on without it."""
     content = json.dumps({key: entry for key, entry in value.model_dump().items() if key in KEPT}, indent=1)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(content, encoding="utf-8")
-        part.replace(path)
+        with replacing(path) as part:
+            part.write_text(content, encoding="utf-8")
 
 
 def _read(path: Path) -> Mapping[str, Any]:

@@ -3,9 +3,9 @@
 GET  /TOKEN/                           the page
 GET  /TOKEN/stream/VIEW.mjpg           before, after or split, the newest picture only
 GET  /TOKEN/snapshot.jpg?view=VIEW     one picture at its full size
-GET  /TOKEN/status                     control.status.Status as JSON
+GET  /TOKEN/status                     daemon.status.Status as JSON
 GET  /TOKEN/events                     {"status", "settings"} as server-sent events, twice a second
-GET  /TOKEN/settings, POST /TOKEN/settings   control.settings.LiveValue as JSON; any of its keys may be posted
+GET  /TOKEN/settings, POST /TOKEN/settings   daemon.settings.LiveValue as JSON; any of its keys may be posted
 GET  /TOKEN/metrics                    the status as Prometheus text
 
 It listens on 127.0.0.1; the token, new for each run, keeps other users of the machine out; the Host header is checked
@@ -29,13 +29,13 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
+from frrcam.closing import Closing
 from frrcam.control import discovery
 from frrcam.control.encoder import VIEWS, Encoder
-from frrcam.control.settings import LiveSettings
-from frrcam.control.status import Status, prometheus
+from frrcam.daemon.settings import LiveSettings
+from frrcam.daemon.status import Status, prometheus
 from frrcam.errors import ControlError, UsageError
 from frrcam.sinks.preview import PreviewSink
-from frrcam.sources.base import Closing
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Self, TextIO
 
-from frrcam.control.status import Status
+from frrcam.daemon.status import Status
 from frrcam.say import Say
 
 CLEAR_LINE = "\r\x1b[K"

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from frrcam.config import Settings
 from frrcam.enhance.tiles import TiledDetector
 from frrcam.faces.types import Detector
+from frrcam.pipeline.engine import load_detector
 from frrcam.restore.rungs import load_family
 from frrcam.restore.session import Notices, silent
 from frrcam.restore.types import Restorer
-from frrcam.runtime.engine import load_detector
 
 
 @dataclass(frozen=True, slots=True)

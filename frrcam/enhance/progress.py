@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from frrcam.sources.base import Closing
+from frrcam.closing import Closing
 
 
 class Monitor(Protocol):

@@ -19,9 +19,9 @@ from frrcam.enhance.jobs import Job, make_folder, plan_jobs
 from frrcam.enhance.networks import Networks, load_networks
 from frrcam.enhance.progress import Bar, Monitor
 from frrcam.frame import Frame, Image
-from frrcam.runtime.budget import GAP_S
-from frrcam.runtime.ladder import Plan
-from frrcam.runtime.pipeline import Outcome, Pipeline
+from frrcam.pipeline.budget import GAP_S
+from frrcam.pipeline.levels import Plan
+from frrcam.pipeline.pipeline import Outcome, Pipeline
 from frrcam.say import Say
 from frrcam.sinks.picture import read_extras, write_picture
 from frrcam.sinks.video import VideoSink

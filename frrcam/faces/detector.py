@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from frrcam.errors import ModelCorrupt, ModelMismatch, ModelNotFound
 from frrcam.faces.types import Detection
 from frrcam.frame import Image
-from frrcam.restore.session import session_options
+from frrcam.onnx import session_options
 
 STRIDE = 32
 """The coarsest stride of the layout: inputs are whole multiples of it."""

@@ -11,7 +11,7 @@ rungs.py.
 
 from frrcam.restore.models import ModelEntry, load_manifest, resolve, verify
 from frrcam.restore.rungs import Rung, family, load_family
-from frrcam.restore.session import OnnxRestorer, session_options
+from frrcam.restore.session import OnnxRestorer
 from frrcam.restore.types import FakeRestorer, Restored, Restorer
 
 __all__ = [
@@ -25,6 +25,5 @@ __all__ = [
     "load_family",
     "load_manifest",
     "resolve",
-    "session_options",
     "verify",
 ]

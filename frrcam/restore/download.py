@@ -1,21 +1,17 @@
 """Fetching a model pack on the user's word: licence first, pinned bytes, resumed where it stopped."""
 
-import contextlib
-import hashlib
 import http.client
 import os
 import shutil
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
+from frrcam.atomic import replacing
 from frrcam.errors import DownloadError, ModelCorrupt, ModelNotFound
 from frrcam.restore.models import digest
 from frrcam.restore.packs import NOTICE, PACKS, Pack, fetched_dir
@@ -81,23 +77,6 @@ def fetch(
         where = f" ({error.filename})" if error.filename else ""
         raise DownloadError(f"{pack.name} cannot be written to {folder}: {error.strerror or error}{where}") from error
     return target
-
-
-@contextlib.contextmanager
-def progress_bar(name: str, console: Console | None = None) -> Iterator[Report]:
-    """A bar with size, speed and remaining time, as `fetch`'s report; drawn only once bytes come."""
-    columns = (TextColumn(name), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    progress = Progress(*columns, console=console)
-    task = progress.add_task(name, total=None)
-
-    def report(done: int, total: int) -> None:
-        progress.start()
-        progress.update(task, completed=done, total=total)
-
-    try:
-        yield report
-    finally:
-        progress.stop()
 
 
 def _download(pack: Pack, part: Path, opener: Opener, report: Report) -> None:
@@ -177,21 +156,19 @@ def _check(pack: Pack, archive: Path, remedy: str) -> None:
 
 def _extract(pack: Pack, archive: Path, target: Path) -> None:
     """Takes the one file out; no name from the archive ever becomes a path."""
-    partial = target.with_suffix(".onnx.part")
-    try:
-        with zipfile.ZipFile(archive) as zipped:
-            member = next((info for info in zipped.infolist() if Path(info.filename).name == pack.detector), None)
-            if member is None or member.file_size != pack.detector_bytes:
-                raise ModelCorrupt(f"{archive} holds no {pack.detector} of {pack.detector_bytes} bytes")
-            with zipped.open(member) as packed, partial.open("wb") as file:
-                shutil.copyfileobj(packed, file)
-    except zipfile.BadZipFile as error:
-        raise ModelCorrupt(f"{archive} is no zip file: {error}") from None
-    found = hashlib.sha256(partial.read_bytes()).hexdigest()
-    if found != pack.detector_sha256:
-        partial.unlink()
-        raise ModelCorrupt(
-            f"{pack.detector} in {archive} is not the known one"
-            f" (SHA-256 {found[:12]}…, expected {pack.detector_sha256[:12]}…)"
-        )
-    os.replace(partial, target)
+    with replacing(target) as part:
+        try:
+            with zipfile.ZipFile(archive) as zipped:
+                member = next((info for info in zipped.infolist() if Path(info.filename).name == pack.detector), None)
+                if member is None or member.file_size != pack.detector_bytes:
+                    raise ModelCorrupt(f"{archive} holds no {pack.detector} of {pack.detector_bytes} bytes")
+                with zipped.open(member) as packed, part.open("wb") as file:
+                    shutil.copyfileobj(packed, file)
+        except zipfile.BadZipFile as error:
+            raise ModelCorrupt(f"{archive} is no zip file: {error}") from None
+        found = digest(part)
+        if found != pack.detector_sha256:
+            raise ModelCorrupt(
+                f"{pack.detector} in {archive} is not the known one"
+                f" (SHA-256 {found[:12]}…, expected {pack.detector_sha256[:12]}…)"
+            )

@@ -9,13 +9,9 @@ import os
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from rich.console import Group
-from rich.markup import escape
-from rich.padding import Padding
-from rich.table import Table
 
 from frrcam.errors import ModelCorrupt, ModelError, ModelNotFound
 from frrcam.restore.packs import PACKS, fetched_dir
@@ -25,8 +21,6 @@ Precision = Literal["fp32", "fp16", "int8"]
 Figure = Annotated[float | None, BeforeValidator(lambda value: None if value == "not measured" else value)]
 
 MANIFEST = "manifest.toml"
-WIDTH = 78
-"""Columns that the table of all figures takes."""
 
 
 class ModelEntry(BaseModel):
@@ -191,50 +185,6 @@ def _remedy(entry: ModelEntry) -> str:
     return "reinstall frrcam" if entry.sha256 else "export or copy it again"
 
 
-def table(entries: Iterable[ModelEntry], width: int) -> Group:
-    """What `frrcam models` prints on so many columns: figures in a table, licences and training data below it.
-
-    Where not all figures have room, a few stand there whole: all of them, and the names, would be cut to nothing.
-    """
-    entries = list(entries)
-    caption = "PSNR and SSIM: held-out distorted faces; ms: one face on two CPU cores"
-    columns: tuple[str, ...] = ("px", "type", "MB", "GMAC", "PSNR", "SSIM", "ident.", "ms")
-    if width < WIDTH:
-        columns, caption = ("PSNR", "ms"), "a wider terminal, or --json, shows the rest"
-    grid = Table(title="Models", caption=caption)
-    grid.add_column("name", overflow="fold")
-    for column in columns:
-        grid.add_column(column, justify="right", no_wrap=True)
-    for kind in get_args(Kind):
-        for entry in (entry for entry in entries if entry.kind == kind):
-            figures = {
-                "px": _cell(entry.size, "d"),
-                "type": entry.precision or "–",
-                "MB": _cell(entry.bytes and entry.bytes / 1e6, ".1f"),
-                "GMAC": _cell(entry.gmac, ".2f"),
-                "PSNR": _cell(entry.psnr, ".2f"),
-                "SSIM": _cell(entry.ssim, ".3f"),
-                "ident.": _cell(entry.identity, ".3f"),
-                "ms": _cell(entry.milliseconds, ".1f"),
-            }
-            grid.add_row(entry.name, *(figures[column] for column in columns))
-        grid.add_section()
-    terms: dict[tuple[str, str], list[str]] = {}
-    for entry in entries:
-        terms.setdefault((entry.licence, entry.trained_on or "not stated"), []).append(entry.name)
-    return Group(
-        grid,
-        *(
-            Padding(f"[bold]{', '.join(names)}[/]\n{escape(licence)}\nTrained on {escape(trained_on)}", (1, 0, 0, 0))
-            for (licence, trained_on), names in terms.items()
-        ),
-    )
-
-
 def as_json(entries: Iterable[ModelEntry]) -> list[dict[str, object]]:
     """What `frrcam models --json` prints: every field of every entry, `file` its absolute path."""
     return [entry.model_dump() | {"file": str(entry.path.absolute())} for entry in entries]
-
-
-def _cell(value: float | None, form: str) -> str:
-    return "–" if value is None else format(value, form)

@@ -19,9 +19,10 @@ from typing import Any, cast
 import onnxruntime as ort
 import platformdirs
 
-from frrcam.errors import ProviderError, UsageError
+from frrcam.errors import ProviderError, UsageError, one_line
+from frrcam.onnx import session_options
 from frrcam.restore.models import Precision
-from frrcam.restore.session import Session, one_line, session_options
+from frrcam.restore.session import Session
 
 CPU_EP = "CPUExecutionProvider"
 

@@ -1,9 +1,7 @@
 """Which provider runs a network fastest on this machine: measured once and remembered, wrong results refused."""
 
-import contextlib
 import json
 import logging
-import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -13,11 +11,12 @@ from typing import Any
 import numpy as np
 import platformdirs
 
-from frrcam.errors import ModelError
+from frrcam.atomic import replacing
+from frrcam.errors import ModelError, one_line
 from frrcam.restore.contract import Image
 from frrcam.restore.models import digest
 from frrcam.restore.providers import machine
-from frrcam.restore.session import Notices, OnnxRestorer, Step, one_line, silent
+from frrcam.restore.session import Notices, OnnxRestorer, Step, silent
 from frrcam.restore.types import Restored
 
 _log = logging.getLogger(__name__)
@@ -125,16 +124,13 @@ class Selection:
         return content if isinstance(content, dict) else {}
 
     def _write(self, key: str, times: dict[str, float | None]) -> None:
-        """Adds one measurement; written beside and renamed, so that two daemons never leave half a file."""
-        part = self._path.with_name(f"{self._path.name}.{os.getpid()}.part")
+        """Adds one measurement, atomically, so that two daemons never leave half a file."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps(self._read() | {key: times}, indent=1), "utf-8")
-            os.replace(part, self._path)
+            with replacing(self._path) as part:
+                part.write_text(json.dumps(self._read() | {key: times}, indent=1), "utf-8")
         except OSError as error:
             _log.info("provider measurements are not kept: %s", error)
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
 
 
 def _refuse(name: str, reason: str, notices: Notices) -> None:

@@ -1,7 +1,6 @@
 """One FRR-Net in ONNX Runtime: loaded, held against the contract, warm, and moved on when its provider breaks."""
 
 import logging
-import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, wait
 from dataclasses import dataclass
@@ -10,9 +9,8 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
-import onnxruntime as ort
 
-from frrcam.errors import ModelCorrupt, ModelError, ModelMismatch, ModelNotFound, ProviderError
+from frrcam.errors import ModelCorrupt, ModelError, ModelMismatch, ModelNotFound, ProviderError, one_line
 from frrcam.restore.contract import DISTORTIONS, INPUT, OUTPUTS, Image, Tensor, to_tensor
 from frrcam.restore.models import ModelEntry, verify
 from frrcam.restore.types import Restored
@@ -52,20 +50,6 @@ class Provider(Protocol):
 
     def open(self, path: Path, threads: int) -> Session:
         """Loads a network. Any exception means "not here"; ProviderError's text is shown as it stands."""
-
-
-def session_options(threads: int = 2) -> ort.SessionOptions:
-    """Options for every session of frrcam, the detector's too: `threads` CPU threads that sleep while they wait.
-
-    Spinning costs 0.7 of a core at 30 fps and gains nothing. Errors come as exceptions, so the log keeps still.
-    """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 4
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return options
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,12 +231,6 @@ def check_contract(session: Session, name: str) -> int:
         if value.type != "tensor(float)":
             raise ModelMismatch(f"the model {name}: {value_name} is {value.type}, expected float32")
     return int(size)
-
-
-def one_line(error: BaseException) -> str:
-    """The first line of an error's text, cut at 200 characters, without onnxruntime's codes: its own are pages."""
-    lines = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(error).strip()).splitlines()
-    return (lines[0] if lines else type(error).__name__)[:200]
 
 
 def _names(names: Any) -> str:

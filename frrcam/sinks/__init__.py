@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from frrcam.errors import UsageError
+from frrcam.frame import Payload
 from frrcam.sinks.backends import choices, find_backend
-from frrcam.sinks.base import Payload, Sink, SinkFactory, SinkInfo
+from frrcam.sinks.base import Sink, SinkFactory, SinkInfo
 from frrcam.sinks.pipewire import PipeWireSink
 from frrcam.sinks.preview import PreviewSink
 from frrcam.sinks.video import MUXERS, VideoSink

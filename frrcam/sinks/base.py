@@ -4,15 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
-
+from frrcam.closing import Closing
 from frrcam.errors import SinkLost
-from frrcam.frame import Frame, Image
-from frrcam.sources.base import Closing
-
-Payload = NDArray[np.uint8]
-"""A picture in the form that a sink takes: I420 (H·3/2 × W) for a virtual camera, BGR for the others."""
+from frrcam.frame import Frame, Image, Payload
 
 
 @dataclass(frozen=True, slots=True)

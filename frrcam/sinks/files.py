@@ -2,11 +2,10 @@
 
 import contextlib
 import errno
-import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+from frrcam.atomic import create_part, replacing
 from frrcam.errors import SinkError, SinkForbidden, SinkNotFound, SinkUnusable
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -31,17 +30,12 @@ def write_error(path: Path, error: Exception) -> SinkError:
 
 
 def make_part(path: Path) -> Path:
-    """Creates NAME.xxxxxxxx.part, in which `path` lies until it is whole; no other run's. Raises SinkError."""
-    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+    """Creates the part file, in which `path` is written until it is whole. Raises SinkError."""
     try:
-        if path.is_dir():
-            raise SinkUnusable(f"{path}: is a folder, not a file; name another one")
-        if not path.absolute().parent.is_dir():
-            raise no_folder(path)
-        part.open("xb").close()
+        _check_place(path)
+        return create_part(path)
     except OSError as error:
         raise write_error(path, error) from error
-    return part
 
 
 @contextlib.contextmanager
@@ -50,17 +44,21 @@ def written_whole(path: Path) -> Iterator[Path]:
 
     What the system refuses becomes a SinkError.
     """
-    part = make_part(path)
     try:
-        yield part
-        os.replace(part, path)
+        _check_place(path)
+        with replacing(path) as part:
+            yield part
     except OSError as error:
         raise write_error(path, error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def check_target(path: Path) -> None:
     """Raises what writing a file there would: a long run is not to find that out at its end."""
     make_part(path).unlink()
+
+
+def _check_place(path: Path) -> None:
+    if path.is_dir():
+        raise SinkUnusable(f"{path}: is a folder, not a file; name another one")
+    if not path.absolute().parent.is_dir():
+        raise no_folder(path)

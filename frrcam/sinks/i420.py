@@ -4,11 +4,8 @@ import cv2
 import numpy as np
 
 from frrcam.errors import SinkUnusable, UsageError
-from frrcam.frame import Image
-from frrcam.sinks.base import Payload
-
-MAX_SIDE = 8192
-"""Pixels: v4l2loopback's own limit."""
+from frrcam.frame import Image, Payload
+from frrcam.limits import SENT_SIDES
 
 
 class I420Buffer:
@@ -18,8 +15,10 @@ class I420Buffer:
         """`whose`: "virtual camera". Raises UsageError for sides that no camera has."""
         self._given = height, width
         self.width, self.height = width - width % 2, height - height % 2
-        if not (2 <= self.width <= MAX_SIDE and 2 <= self.height <= MAX_SIDE):
-            raise UsageError(f"a {whose} cannot be {width}x{height}: each side 2 to {MAX_SIDE} pixels")
+        if self.width not in SENT_SIDES or self.height not in SENT_SIDES:
+            raise UsageError(
+                f"a {whose} cannot be {width}x{height}: each side {SENT_SIDES[0]} to {SENT_SIDES[-1]} pixels"
+            )
         self._buffer = np.empty((self.height * 3 // 2, self.width), np.uint8)
 
     def convert(self, image: Image, name: str) -> Payload:

@@ -6,12 +6,12 @@ No kernel module is needed for it, and programs that open /dev/video* themselves
 from collections.abc import Callable
 from typing import Protocol
 
+from frrcam.closing import Closing
 from frrcam.errors import SinkLost
-from frrcam.frame import Frame, Image
-from frrcam.sinks.base import Payload, SinkInfo
+from frrcam.frame import Frame, Image, Payload
+from frrcam.linux.pipewire_stream import PipeWireStream
+from frrcam.sinks.base import SinkInfo
 from frrcam.sinks.i420 import I420Buffer
-from frrcam.sinks.pipewire_stream import PipeWireStream
-from frrcam.sources.base import Closing
 
 
 class Stream(Protocol):

@@ -3,10 +3,10 @@
 import threading
 from dataclasses import dataclass
 
+from frrcam.closing import Closing
 from frrcam.errors import SinkLost
-from frrcam.frame import Frame, Image
-from frrcam.sinks.base import Payload, SinkInfo
-from frrcam.sources.base import Closing
+from frrcam.frame import Frame, Image, Payload
+from frrcam.sinks.base import SinkInfo
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,12 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from av.video.stream import VideoStream
 
+from frrcam.closing import Closing
 from frrcam.errors import SinkLost, SinkUnusable, UsageError
-from frrcam.frame import Frame, Image
-from frrcam.sinks.base import Payload, SinkInfo
+from frrcam.frame import Frame, Image, Payload
+from frrcam.media.clip import REJOINED_S, Look, open_clip
+from frrcam.sinks.base import SinkInfo
 from frrcam.sinks.files import make_part, write_error
-from frrcam.sources.base import Closing
-from frrcam.sources.video import REJOINED_S, Look, open_clip
 
 MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 """File name ending → container. Each takes H.264 and any timing."""

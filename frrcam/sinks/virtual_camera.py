@@ -10,13 +10,13 @@ import sys
 from collections.abc import Callable
 from typing import Protocol
 
-from frrcam.devices import LOOPBACK_DRIVER, find_virtual_camera, modprobe_line
+from frrcam.closing import Closing
 from frrcam.errors import SinkError, SinkForbidden, SinkLost, SinkNotFound, SinkUnusable
-from frrcam.frame import Frame, Image
-from frrcam.sinks.base import Payload, SinkInfo
+from frrcam.frame import Frame, Image, Payload
+from frrcam.linux.devices import LOOPBACK_DRIVER, find_virtual_camera, modprobe_line
+from frrcam.linux.loopback_node import VideoNode
+from frrcam.sinks.base import SinkInfo
 from frrcam.sinks.i420 import I420Buffer
-from frrcam.sinks.node import VideoNode
-from frrcam.sources.base import Closing
 
 BUFFERS = 32
 """The most that v4l2loopback can be loaded with; two as `frrcam setup` loads it."""
@@ -43,7 +43,7 @@ class OpenCamera(Protocol):
 
 
 class Node(Protocol):
-    """A second look at the device node, independent of pyvirtualcam's descriptor; `sinks.node.VideoNode` is the one."""
+    """A second look at the device node, with a descriptor of its own; `linux.loopback_node.VideoNode` is the one."""
 
     driver: str
     card: str

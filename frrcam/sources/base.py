@@ -1,11 +1,10 @@
 """The contract of everything that pictures come from, and the fake that tests use."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
+from frrcam.closing import Closing
 from frrcam.errors import SourceLost
 from frrcam.frame import Frame, Image
 
@@ -53,22 +52,6 @@ class Source(Protocol):
 
 SourceFactory = Callable[[], Source]
 """Opens the same source again after it was lost: by name, not by number."""
-
-
-class Closing(ABC):
-    """`with` for anything that has close()."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Lets go of what is held. Idempotent."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class FakeSource(Closing):

@@ -16,13 +16,15 @@ from typing import Any, Final, Protocol, cast
 import cv2
 import numpy as np
 
-from frrcam import sysfs, v4l2
-from frrcam.devices import Camera, Format, find_camera
+from frrcam.closing import Closing
 from frrcam.errors import SourceBusy, SourceError, SourceLost, SourceNotFound, SourceUnusable, UsageError
 from frrcam.frame import Frame, Image
-from frrcam.sources.base import Closing, SourceInfo
-from frrcam.sources.files import SIDES, check_rate, quiet_opencv
-from frrcam.v4l2 import LINUX, System
+from frrcam.limits import READ_SIDES, check_rate, is_rate
+from frrcam.linux import sysfs, v4l2
+from frrcam.linux.devices import Camera, Format, find_camera
+from frrcam.linux.v4l2 import LINUX, System
+from frrcam.sources.base import SourceInfo
+from frrcam.sources.files import quiet_opencv
 
 DEFAULT_SIZE: Final = (1280, 720)
 DEFAULT_FPS: Final = 30.0
@@ -107,7 +109,7 @@ class CameraSource(Closing):
             name=self.camera.name,
             width=width,
             height=height,
-            fps=rate if 1 <= rate <= 240 else request.fps,
+            fps=rate if is_rate(rate) else request.fps,
             live=True,
             pixel_format=_fourcc_text(self._capture.get(cv2.CAP_PROP_FOURCC)),
             reopen_as=self.camera.link or (self.camera.name if system.platform == "linux" else self.camera.node),
@@ -199,8 +201,10 @@ def choose_mode(formats: Sequence[Format], size: tuple[int, int] | None, fps: fl
 
 
 def _check(size: tuple[int, int] | None, fps: float | None) -> None:
-    if size is not None and not (size[0] in SIDES and size[1] in SIDES):
-        raise UsageError(f"{size[0]}x{size[1]} cannot be meant; each side must be {SIDES[0]} to {SIDES[-1]} pixels")
+    if size is not None and not (size[0] in READ_SIDES and size[1] in READ_SIDES):
+        raise UsageError(
+            f"{size[0]}x{size[1]} cannot be meant; each side must be {READ_SIDES[0]} to {READ_SIDES[-1]} pixels"
+        )
     if fps is not None:
         check_rate(fps)
 

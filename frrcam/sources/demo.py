@@ -13,10 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from frrcam.closing import Closing
 from frrcam.errors import SourceLost, SourceNotFound, UsageError
 from frrcam.frame import Frame, Image
-from frrcam.sources.base import Closing, SourceInfo
-from frrcam.sources.files import check_rate
+from frrcam.limits import DEMO_HEIGHTS, DEMO_WIDTHS, check_rate
+from frrcam.sources.base import SourceInfo
 
 FACE_CENTRE: Final = (225.0, 135.0)
 """Of the portrait's face, in the portrait's own pixels (512×512)."""
@@ -47,7 +48,7 @@ class DemoSource(Closing):
 
     def __init__(self, size: tuple[int, int] = (1280, 720), fps: float = 30.0, seed: int = 0) -> None:
         width, height = size
-        if not (160 <= width <= 3840 and 120 <= height <= 2160):
+        if width not in DEMO_WIDTHS or height not in DEMO_HEIGHTS:
             raise UsageError(f"the demo cannot be {width}x{height}; choose 160x120 to 3840x2160")
         check_rate(fps)
         self.info = SourceInfo("demo", width, height, fps, live=False)

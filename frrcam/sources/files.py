@@ -1,14 +1,11 @@
-"""What every file source asks of a file before a decoder sees it, and sources of sizes and rates."""
+"""What every file source asks of a file before a decoder sees it, and OpenCV kept quiet."""
 
 import stat
 from pathlib import Path
 
 import cv2
 
-from frrcam.errors import SourceForbidden, SourceNotFound, SourceUnusable, UsageError
-
-SIDES = range(32, 8193)
-"""Sides of a picture that make sense, in pixels; 8192 is what v4l2loopback takes at most."""
+from frrcam.errors import SourceForbidden, SourceNotFound, SourceUnusable
 
 
 def quiet_opencv() -> None:
@@ -39,18 +36,6 @@ def check_file(path: Path, kind: str) -> None:
         if isinstance(error, FileNotFoundError | NotADirectoryError):
             raise SourceNotFound(f"{path}: no such file") from None
         raise SourceNotFound(f"{path}: cannot be opened: {_reason(error)}") from None
-
-
-def check_size(width: int, height: int, path: Path) -> None:
-    """Raises SourceUnusable for a side outside 32 … 8192 pixels."""
-    if width not in SIDES or height not in SIDES:
-        raise SourceUnusable(f"{path}: {width}x{height} pixels; each side must be {SIDES[0]} to {SIDES[-1]}")
-
-
-def check_rate(fps: float) -> None:
-    """Raises UsageError for a rate outside 1 … 240."""
-    if not 1 <= fps <= 240:
-        raise UsageError(f"{fps:g} pictures a second cannot be meant; choose 1 to 240")
 
 
 def _reason(error: Exception) -> str:

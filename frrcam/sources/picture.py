@@ -7,10 +7,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from frrcam.closing import Closing
 from frrcam.errors import SourceForbidden, SourceLost, SourceNotFound, SourceUnusable
 from frrcam.frame import Frame, Image
-from frrcam.sources.base import Closing, SourceInfo
-from frrcam.sources.files import check_file, check_rate, check_size, quiet_opencv
+from frrcam.limits import check_rate, check_read_size
+from frrcam.sources.base import SourceInfo
+from frrcam.sources.files import check_file, quiet_opencv
 
 SUFFIXES = frozenset({".avif", ".bmp", ".heic", ".heif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 """What is taken for a picture by its name alone, whatever is inside. HEIC, a phone's, cannot be decoded, and is not to
@@ -53,7 +55,7 @@ def read_picture(path: str | Path) -> Image:
     if decoded is None:
         raise SourceUnusable(f"{path}: not a picture that can be decoded (JPEG, PNG, WebP, TIFF or BMP is)")
     image = np.asarray(decoded, np.uint8)
-    check_size(image.shape[1], image.shape[0], path)
+    check_read_size(image.shape[1], image.shape[0], path)
     return image
 
 

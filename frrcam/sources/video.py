@@ -3,44 +3,32 @@
 import re
 import threading
 from collections.abc import Generator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 from av.container import InputContainer
-from av.video.reformatter import ColorPrimaries, ColorTrc, Interpolation
+from av.video.reformatter import ColorTrc, Interpolation
 from av.video.stream import VideoStream
 
-from frrcam.errors import SourceForbidden, SourceLost, SourceUnusable
+from frrcam.closing import Closing
+from frrcam.errors import SourceLost, SourceUnusable
 from frrcam.frame import Frame, Image
-from frrcam.sources.base import Closing, SourceInfo
-from frrcam.sources.files import check_file, check_size
+from frrcam.limits import check_read_size, is_rate
+from frrcam.media.clip import REJOINED_S, Look, open_clip
+from frrcam.sources.base import SourceInfo
+from frrcam.sources.files import check_file
 
 FALLBACK_FPS = 30.0
 """Where a clip tells no rate, or one outside 1 … 240."""
 EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 """Without these, FFmpeg's conversion to BGR is eight times as fast and one grey level too dark."""
-REJOINED_S = 1.0
-"""Seconds by which a clip's clock may go back; further, and it has begun anew, as where two recordings were joined."""
 _HDR = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
 _UNTOLD = (0, 2, 3)
 """Primaries and transfers that say nothing."""
 THREADS = 2
 """For decoding. More would only take cores from the networks."""
-
-
-@dataclass(frozen=True)
-class Look:
-    """How players are to show a clip's pixels."""
-
-    pixel_aspect: Fraction = Fraction(1)
-    """How many times as wide as high one is: 64/45 in PAL's 16:9."""
-    primaries: int = ColorPrimaries.BT709
-    """FFmpeg's number of what red, green and blue are; a phone's HDR has its own, which BGR pixels keep."""
-    transfer: int = ColorTrc.BT709
-    """And of the curve between their values and light."""
 
 
 class VideoSource(Closing):
@@ -113,7 +101,7 @@ class _Run:
             self.stream = _video_stream(self._container, path)
             self._truncated = _points_past_end(self.stream, path)
             fps = float(self.stream.average_rate or self.stream.guessed_rate or 0)
-            self.fps = fps if 1 <= fps <= 240 else FALLBACK_FPS
+            self.fps = fps if is_rate(fps) else FALLBACK_FPS
             self._frames = self._decode()
             frame = next(self._frames, None)
             if frame is None:
@@ -170,17 +158,6 @@ class _Run:
         return image, float((frame.pts - self._start) * frame.time_base)
 
 
-def open_clip(path: Path) -> InputContainer:
-    """A clip open for reading. Raises SourceForbidden or SourceUnusable."""
-    try:
-        # a title need not be UTF-8: programs of Windows wrote their own code page
-        return av.open(str(path.absolute()), metadata_errors="replace")
-    except PermissionError:
-        raise SourceForbidden(f"{path}: no permission to read it") from None
-    except (av.error.FFmpegError, OSError, ValueError):
-        raise SourceUnusable(f"{path}: not a clip that can be played, or a truncated one") from None
-
-
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     if not container.streams.video:
         has = "only sound" if container.streams.audio else "no video"
@@ -188,7 +165,7 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     stream = container.streams.video[0]
     if stream.codec_context is None:
         raise SourceUnusable(f"{path}: its video is in a format that this FFmpeg cannot decode")
-    check_size(stream.codec_context.width, stream.codec_context.height, path)
+    check_read_size(stream.codec_context.width, stream.codec_context.height, path)
     stream.thread_type = "AUTO"
     stream.codec_context.thread_count = THREADS
     return stream

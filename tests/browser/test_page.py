@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from frrcam.control.server import ControlServer
-from frrcam.control.settings import LiveSettings
-from frrcam.control.status import NoticeLine, Status
+from frrcam.daemon.settings import LiveSettings
+from frrcam.daemon.status import NoticeLine, Status
 from frrcam.frame import Frame, Image
 from frrcam.sinks.preview import PreviewSink
 from tests.browser.cdp import Page, browse, find_chromium

@@ -14,8 +14,8 @@ import pytest
 
 from frrcam.control.discovery import Daemon, announce, ask_status, control_path, find_daemon, stand_in, withdraw
 from frrcam.control.server import ControlServer
-from frrcam.control.settings import LiveSettings
-from frrcam.control.status import Status
+from frrcam.daemon.settings import LiveSettings
+from frrcam.daemon.status import Status
 from frrcam.errors import ControlError
 from frrcam.sinks.preview import PreviewSink
 

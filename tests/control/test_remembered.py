@@ -4,7 +4,7 @@ import pytest
 
 from frrcam.config import load_settings
 from frrcam.control.remembered import at_start, remember, state_path
-from frrcam.control.settings import LiveValue
+from frrcam.daemon.settings import LiveValue
 
 
 def test_settings_of_the_page_last(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ import pytest
 
 from frrcam.control.encoder import Encoder
 from frrcam.control.server import ControlServer, own_names
-from frrcam.control.settings import LiveSettings, LiveValue
-from frrcam.control.status import Status
+from frrcam.daemon.settings import LiveSettings, LiveValue
+from frrcam.daemon.status import Status
 from frrcam.errors import ControlError
 from frrcam.frame import Frame
 from frrcam.sinks.preview import PreviewSink

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from frrcam.control.status import Status
 from frrcam.control.status_line import StatusLine, columns, summary
+from frrcam.daemon.status import Status
 
 LONG = "the processor is busy; a lighter network is tried before faces are left out"
 

@@ -7,9 +7,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from benchmarks.drawn.moving_head import Pose
 from frrcam.errors import ModelCorrupt, ModelMismatch, ModelNotFound
 from frrcam.faces.detector import FakeDetector, InsightFaceDetector
-from tests.faces.scenes import Pose
 
 PICTURE = np.zeros((720, 1280, 3), np.uint8)
 

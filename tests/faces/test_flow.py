@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.drawn.moving_head import HALF, SIDE, Pose, picture, wall
 from frrcam.faces.flow import Patch, motion
-from tests.faces.scenes import HALF, SIDE, Pose, picture, wall
 
 WALL = wall()
 

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from benchmarks.drawn.moving_head import Image, Pose, picture, wall
 from frrcam.faces.tracker import Tracker
 from frrcam.faces.types import Detection, Track
-from tests.faces.scenes import Image, Pose, picture, wall
 
 DT = 1 / 30
 WALL = wall()

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from frrcam.commands.models import progress_bar
 from frrcam.errors import DownloadError, ModelCorrupt, ModelNotFound
-from frrcam.restore.download import CHUNK, fetch, find_pack, progress_bar, urlopen
+from frrcam.restore.download import CHUNK, fetch, find_pack, urlopen
 from frrcam.restore.models import fetched
 from frrcam.restore.packs import NOTICE, PACKS, Pack
 

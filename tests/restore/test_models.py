@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from frrcam.commands.tables import model_table
 from frrcam.errors import ModelCorrupt, ModelError, ModelNotFound
-from frrcam.restore.models import ModelEntry, as_json, fetched, load_manifest, parse_manifest, resolve, table, verify
+from frrcam.restore.models import ModelEntry, as_json, fetched, load_manifest, parse_manifest, resolve, verify
 from frrcam.restore.packs import PACKS
 from frrcam.restore.rungs import family, variant
 from tests.restore.tiny import MANIFEST
@@ -126,7 +127,7 @@ def test_verify(weights: Path) -> None:
 def test_table_and_json(weights: Path) -> None:
     entries = list(load_manifest(weights).models.values())
     console = Console(file=io.StringIO(), width=160)
-    console.print(table(entries, 160))
+    console.print(model_table(entries, 160))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "net-int8" in text
     assert "24.60" in text
@@ -139,7 +140,7 @@ def test_table_and_json(weights: Path) -> None:
 def test_on_a_narrow_terminal_names_and_figures_stay_whole(width: int) -> None:
     entries = list(load_manifest().models.values())
     console = Console(file=io.StringIO(), width=width)
-    console.print(table(entries, width))
+    console.print(model_table(entries, width))
     text = console.file.getvalue().split("GPL-2.0")[0]  # type: ignore[attr-defined]
     assert "…" not in text
     for entry in entries:

@@ -12,7 +12,7 @@ from onnx import TensorProto
 from frrcam.errors import ModelCorrupt, ModelError, ModelMismatch, ModelNotFound, ProviderError
 from frrcam.restore.models import ModelEntry
 from frrcam.restore.providers import CPU
-from frrcam.restore.session import OnnxRestorer, Step, session_options
+from frrcam.restore.session import OnnxRestorer, Step
 from tests.restore.tiny import SIZE, FakeProvider, network
 
 
@@ -162,12 +162,6 @@ def test_close_is_idempotent_and_final(model: ModelEntry) -> None:
     restorer.close()
     with pytest.raises(ModelError, match="closed"):
         restorer.restore([face()])
-
-
-def test_session_options_do_not_spin() -> None:
-    options = session_options(3)
-    assert options.intra_op_num_threads == 3
-    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
 
 
 MISMATCHES = {

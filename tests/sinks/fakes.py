@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from frrcam.devices import LOOPBACK_DRIVER
-from frrcam.sinks.base import Payload
-from frrcam.v4l2 import VIDIOC_QUERYCAP, VIDIOC_STREAMON, Capability, System
+from frrcam.frame import Payload
+from frrcam.linux.devices import LOOPBACK_DRIVER
+from frrcam.linux.v4l2 import VIDIOC_QUERYCAP, VIDIOC_STREAMON, Capability, System
 
 
 @dataclass

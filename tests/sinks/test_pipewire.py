@@ -10,7 +10,7 @@ import pytest
 
 from frrcam.errors import SinkLost, SinkNotFound, SinkUnusable, UsageError
 from frrcam.frame import Frame
-from frrcam.sinks import pipewire_stream as stream
+from frrcam.linux import pipewire_stream as stream
 from frrcam.sinks.base import Sink, WatchedSink
 from frrcam.sinks.pipewire import PipeWireSink
 from tests.sinks.fakes import FakeStream

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from frrcam.errors import SinkForbidden, SinkLost, SinkNotFound, SinkUnusable, SourceUnusable, UsageError
 from frrcam.frame import Frame, Image
+from frrcam.media.clip import Look
 from frrcam.sinks.video import MUXERS, VideoSink
-from frrcam.sources.video import Look
 from tests.sinks.clips import gradient, read_clip, write_clip
 
 FPS = 25.0

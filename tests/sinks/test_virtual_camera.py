@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from frrcam.errors import SinkError, SinkForbidden, SinkLost, SinkNotFound, SinkUnusable, UsageError
 from frrcam.frame import Frame
-from frrcam.sinks.node import VideoNode
+from frrcam.linux.loopback_node import VideoNode
+from frrcam.linux.v4l2 import Capability
 from frrcam.sinks.virtual_camera import VirtualCameraSink
-from frrcam.v4l2 import Capability
 from tests.sinks.fakes import FakeCamera, FakeMachine
 
 NODE = "/dev/video10"

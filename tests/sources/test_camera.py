@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frrcam.devices import Format, Mode
 from frrcam.errors import (
     SourceBusy,
     SourceError,
@@ -21,9 +20,10 @@ from frrcam.errors import (
     UsageError,
 )
 from frrcam.frame import Image
+from frrcam.linux.devices import Format, Mode
+from frrcam.linux.v4l2 import System
 from frrcam.sources.camera import FORMATS, CameraSource, Request, choose_mode
-from frrcam.v4l2 import System
-from tests.fakes_v4l2 import Hardware
+from tests.linux.fakes_v4l2 import Hardware
 
 PICTURE = np.full((720, 1280, 3), 90, np.uint8)
 LOST: tuple[bool, None] = (False, None)

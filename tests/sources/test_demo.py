@@ -5,7 +5,7 @@ from skimage import data
 from frrcam.config import load_settings
 from frrcam.errors import SourceLost, UsageError
 from frrcam.frame import Image
-from frrcam.runtime.engine import load_detector
+from frrcam.pipeline.engine import load_detector
 from frrcam.sources.demo import FACE_SHARE, DemoSource, _portrait
 
 

@@ -18,12 +18,12 @@ import numpy as np
 import psutil
 import pytest
 
-from frrcam import sysfs
 from frrcam.control.discovery import ask_status
-from frrcam.control.status import Status
+from frrcam.daemon.status import Status
 from frrcam.errors import ControlError
 from frrcam.frame import Image
-from frrcam.v4l2 import LINUX, Capability, query_capability
+from frrcam.linux import sysfs
+from frrcam.linux.v4l2 import LINUX, Capability, query_capability
 
 INSIDE = os.path.exists("/proc/cpuinfo") and "User Mode Linux" in Path("/proc/cpuinfo").read_text()
 MARKS = [

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import pyvirtualcam
 
-from frrcam.devices import list_cameras
-from frrcam.runtime.consumers import AlwaysWatched, ClientEvents, Consumers, Openers, open_consumers
-from frrcam.v4l2 import LINUX, BufferType, request_buffers
+from frrcam.daemon.readers import AlwaysWatched, ClientEvents, Consumers, Openers, open_consumers
+from frrcam.linux.devices import list_cameras
+from frrcam.linux.v4l2 import LINUX, BufferType, request_buffers
 from tests.vm.machine import CAMERA, MARKS, Machine
 
 pytestmark = MARKS

@@ -4,7 +4,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from frrcam.v4l2 import LINUX, Capability, query_capability
+from frrcam.linux.v4l2 import LINUX, Capability, query_capability
 from tests.vm.machine import CAMERA, MARKS, Frrcam, Machine, Reader, ask, meeting, until
 
 pytestmark = MARKS

@@ -12,8 +12,8 @@ from time import monotonic
 import numpy as np
 import pytest
 
-from frrcam import sysfs
-from frrcam.runtime.live import WAITING_GREY
+from frrcam.daemon.publisher import WAITING_GREY
+from frrcam.linux import sysfs
 from frrcam.sources.demo import DemoSource
 from tests.vm.conftest import SIZE
 from tests.vm.machine import (

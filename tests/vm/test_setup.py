@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from frrcam.devices import list_virtual_cameras
 from frrcam.errors import SinkUnusable
-from frrcam.setup import SetupOptions, setup
+from frrcam.install.setup import SetupOptions, setup
+from frrcam.linux.devices import list_virtual_cameras
 from tests.vm.machine import MARKS, load, unload
 
 pytestmark = MARKS

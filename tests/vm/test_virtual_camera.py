@@ -9,8 +9,8 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from frrcam import sysfs
-from frrcam.devices import list_virtual_cameras
+from frrcam.linux import sysfs
+from frrcam.linux.devices import list_virtual_cameras
 from tests.vm.machine import CAMERA, MARKS, Machine, Reader, is_producing, meeting, until
 
 pytestmark = MARKS

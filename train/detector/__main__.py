@@ -9,15 +9,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from train import progress
-from train.arguments import run
+from train.common import progress
+from train.common.images import write_image
+from train.common.options import run
+from train.common.paths import DATA, RUNS, Data
 from train.detector import evaluate as evaluation
-from train.detector import faces, sheet
 from train.detector import fit as fitting
 from train.detector import publish as publishing
+from train.detector import sheet
+from train.detector.data import faces
 from train.detector.network import Architecture
-from train.folders import DATA, RUNS, Data
-from train.sheet import write
 
 CACHE = RUNS.parent / "det"
 
@@ -141,7 +142,7 @@ def draw_sheet(
     detector = evaluation.InsightFaceDetector(model, parse_size(size), threshold)
     if not images:
         raise FileNotFoundError(f"no clip in {data / 'clips'}: set --data to the folder that holds clips/")
-    write(out, sheet.sheet(images, detector))
+    write_image(out, sheet.sheet(images, detector))
     typer.echo(str(out))
 
 

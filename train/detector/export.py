@@ -15,11 +15,11 @@ from onnxruntime.quantization import CalibrationMethod
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from train.common.files import replace
 from train.detector.anchors import STRIDES
 from train.detector.network import FaceDetector, Head
-from train.export import forget_source, traced
-from train.files import replace
-from train.quantise import Pictures, static_int8
+from train.export.onnx import forget_source, traced
+from train.export.quantise import Pictures, static_int8
 
 INPUT = "input"
 OUTPUTS = tuple(f"{kind}_{stride}" for kind in ("score", "bbox", "kps") for stride in STRIDES)

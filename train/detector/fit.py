@@ -14,12 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from train import autocast, checkpoint, progress
-from train.detector import backgrounds, faces
+from train.common import mixed_precision, progress
 from train.detector.anchors import Anchors, make_anchors
-from train.detector.composites import Composer, Scene
+from train.detector.data import backgrounds, faces
+from train.detector.data.composites import Composer, Scene
 from train.detector.losses import Loss, Target, Weights, detection_loss
 from train.detector.network import Architecture, FaceDetector
+from train.fit import checkpoint
 
 Image = NDArray[np.uint8]
 
@@ -159,7 +160,7 @@ def train_step(state: State, scenes: list[Scene], anchors: Anchors, rate: float,
         group["lr"] = rate
     state.network.train()
     images = to_tensor([scene.image for scene in scenes])
-    with autocast.convolutions("cpu"):
+    with mixed_precision.convolutions("cpu"):
         predictions = state.network(images)
     loss = detection_loss(predictions, [to_target(scene) for scene in scenes], anchors, Weights())
     state.optimiser.zero_grad(set_to_none=True)

@@ -8,10 +8,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from train import manifest
 from train.detector import evaluate, export, fit
-from train.detector.composites import Composer
+from train.detector.data.composites import Composer
 from train.detector.network import multiply_adds
+from train.publish import manifest
 
 REFERENCE = "scrfd_2.5g_bnkps.onnx"
 SIDE = 320

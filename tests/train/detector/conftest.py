@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from train.detector.composites import Composer
-from train.detector.faces import LEVELS, FaceBank
+from train.detector.data.composites import Composer
+from train.detector.data.faces import LEVELS, FaceBank
 
 
 def draw_face(tone: int) -> np.ndarray:

@@ -8,7 +8,7 @@ import torch
 from insightface.model_zoo.scrfd import SCRFD
 
 from train.detector.anchors import decode_boxes, decode_points, make_anchors
-from train.detector.composites import Composer
+from train.detector.data.composites import Composer
 from train.detector.evaluate import InsightFaceDetector
 from train.detector.export import INPUT, OUTPUTS, Deployed, export, quantise
 from train.detector.fit import to_tensor

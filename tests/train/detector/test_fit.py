@@ -6,11 +6,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from train import autocast
+from train.common import mixed_precision
 from train.detector.__main__ import app
 from train.detector.anchors import encode_boxes, encode_points, make_anchors
 from train.detector.assignment import assign
-from train.detector.composites import Composer
+from train.detector.data.composites import Composer
 from train.detector.fit import FitSettings, fit, learning_rate, load, load_averaged, new_state, save, train_step
 from train.detector.losses import Target, Weights, detection_loss, diou, quality_focal
 from train.detector.network import Architecture, Predictions
@@ -150,4 +150,4 @@ def test_convolutions_are_in_bfloat16_only_where_it_is_native(composer: Composer
     kinds: list[torch.dtype] = []
     state.network.stem[0][0].register_forward_hook(lambda _module, _inputs, output: kinds.append(output.dtype))
     train_step(state, [composer.scene(64, 64, random) for _ in range(2)], make_anchors(64, 64), 1e-3, 0.5)
-    assert kinds == [torch.bfloat16 if autocast.native("cpu") else torch.float32]
+    assert kinds == [torch.bfloat16 if mixed_precision.native("cpu") else torch.float32]

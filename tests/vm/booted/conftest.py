@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from frrcam.setup import files
-from frrcam.setup.command import UDEV
+from frrcam.install.setup import files
+from frrcam.install.setup.command import UDEV
 from tests.vm.machine import FRRCAM, PYTHON_ENVIRONMENT, Machine, run, until
 
 BOOTED = os.path.isdir("/run/systemd/system")

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from frrcam import sysfs
+from frrcam.linux import sysfs
 from tests.vm.booted.conftest import BOOTED, User
 from tests.vm.conftest import SIZE
 from tests.vm.machine import FRRCAM, MARKS, SOURCE, Machine, Program, is_producing, until, write_clip

@@ -9,7 +9,7 @@ from time import monotonic
 
 import pytest
 
-from frrcam import sysfs
+from frrcam.linux import sysfs
 from tests.vm.booted.conftest import BOOTED, User
 from tests.vm.machine import CAMERA, MARKS, Machine, Reader, is_producing, until
 

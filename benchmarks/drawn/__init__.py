@@ -1,0 +1,1 @@
+"""Drawn scenes that know the truth, for benchmarks and tests alike."""

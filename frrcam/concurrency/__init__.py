@@ -1,0 +1,1 @@
+"""Threads and the calls between them: deadlines, a mailbox, retries, notices, signals."""

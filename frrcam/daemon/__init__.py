@@ -1,0 +1,1 @@
+"""The live run: threads from camera to virtual camera, their status and their settings."""

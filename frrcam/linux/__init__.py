@@ -1,0 +1,1 @@
+"""What only Linux has: video devices, PipeWire, systemd, suspend."""

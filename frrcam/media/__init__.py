@@ -1,0 +1,1 @@
+"""Clips as files: opened, and how players show their pixels; for sources and sinks alike."""

@@ -1,0 +1,1 @@
+"""One frame's way through detection, restoration and composition, and the level of work that it can afford."""

@@ -1,5 +1,0 @@
-"""Setting Linux up for the virtual camera: the files under /etc, the kernel module, and taking both away."""
-
-from frrcam.setup.command import Machine, SetupOptions, setup
-
-__all__ = ["Machine", "SetupOptions", "setup"]

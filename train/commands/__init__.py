@@ -1,0 +1,1 @@
+"""The commands of `python -m train`, by group: parse, call, print."""

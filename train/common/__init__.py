@@ -1,0 +1,1 @@
+"""What every room of train/ needs: files, paths, options, progress, statistics, metrics."""

@@ -1,0 +1,1 @@
+"""What a webcam does to a face, as seeded operations on tensors."""

@@ -1,0 +1,1 @@
+"""Composites that the detector is trained on: faces, backgrounds, and how they are joined."""

@@ -1,0 +1,1 @@
+"""FRR-Net and its parts, the discriminator, the face network, and what they cost."""

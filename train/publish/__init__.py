@@ -1,0 +1,1 @@
+"""What goes to weights/: files, manifest, record of measurements, model card."""
