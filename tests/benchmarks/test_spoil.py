@@ -64,7 +64,8 @@ def test_backlight_darkens_the_person_and_leaves_the_background() -> None:
 def test_person_mask_has_a_soft_edge() -> None:
     mask = person(SHAPE, [FACE])
     assert mask.shape == SHAPE
-    assert 0 <= mask.min() and mask.max() <= 1.001
+    assert mask.min() >= 0
+    assert mask.max() <= 1.001
     assert np.abs(np.diff(mask, axis=1)).max() < 0.15
 
 
