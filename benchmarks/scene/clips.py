@@ -20,8 +20,10 @@ PORTRAITS, SCENES = "faces-seg-000.tar", "scenes-000.tar"
 OWN_SIZE = (640, 480)
 OWN_FPS = 25.0
 OWN_FRAMES = 40
+EDGE_ROWS = 4
+"""Pixels at the top in which there must be nothing of the person: else the head may be cut off."""
 EDGE_SHARE = 0.02
-"""Of the top edge, and of the sides' upper half: a portrait with more of the person there is cut off, and not used."""
+"""Of the sides' upper half: a portrait with more of the person there is cut off, and not used."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +66,7 @@ def own_clip(data: Path, number: int, seed: int, frames: int = OWN_FRAMES) -> Cl
     portrait, alpha = _portrait(data / PORTRAITS, random)
     width, height = OWN_SIZE
     scene = _filling(_scene(data / SCENES, random), OWN_SIZE)
-    scale = random.uniform(0.95, 1.15) * height / len(portrait)
+    scale = random.uniform(0.66, 0.82) * height / len(portrait)
     phase, turn = random.uniform(0, 2 * np.pi, 3), random.uniform(1, 2.5)
     reach = (random.uniform(18, 30), random.uniform(5, 8))
     middle = width / 2 + random.uniform(-60, 60)
@@ -92,8 +94,8 @@ def _portrait(path: Path, random: np.random.Generator) -> tuple[Image, NDArray[n
             labels = _read(archive, names[index].replace(".webp", ".seg.png"))
             person = (np.asarray(Pillow.open(io.BytesIO(labels))) > 0).astype(np.float32)
             half = len(person) // 2
-            edges = person[0].mean(), person[:half, 0].mean(), person[:half, -1].mean()
-            if max(edges) <= EDGE_SHARE:
+            sides = person[:half, 0].mean(), person[:half, -1].mean()
+            if max(sides) <= EDGE_SHARE and not person[:EDGE_ROWS].any():
                 # a pixel less all round, and soft: without it a rim of the old background shows
                 inner = cv2.GaussianBlur(cv2.erode(person, np.ones((3, 3), np.uint8)), (0, 0), 1.2)
                 return _decode(_read(archive, names[index])), np.asarray(inner, np.float32)
