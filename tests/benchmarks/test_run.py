@@ -11,7 +11,7 @@ from benchmarks.scene.__main__ import app
 from benchmarks.scene.clips import Clip
 from benchmarks.scene.publish import BEST, Networks, Publisher, open_networks
 from benchmarks.scene.report import Report, read
-from benchmarks.scene.run import Options, run, usual_kinds
+from benchmarks.scene.run import AS_IS_FRAMES, FRAMES, Options, run, usual_frames, usual_kinds
 from frrcam.config import Settings
 from frrcam.errors import UsageError
 from frrcam.faces.detector import FakeDetector
@@ -84,6 +84,12 @@ def test_clip_that_is_no_truth_is_published_as_it_is() -> None:
     assert usual_kinds("dim_water_338x640") == ["as_is"]
     assert "dim" in usual_kinds("one_face_1280x720")
     assert "as_is" not in usual_kinds("one_face_1280x720")
+
+
+def test_more_frames_are_taken_where_steadiness_is_the_question() -> None:
+    assert usual_frames("dim_water_338x640", []) == AS_IS_FRAMES
+    assert usual_frames("one_face_1280x720", ["as_is"]) == AS_IS_FRAMES
+    assert usual_frames("one_face_1280x720", ["as_is", "dim"]) == usual_frames("one_face_1280x720", []) == FRAMES
 
 
 def test_unknown_level_names_those_that_there_are() -> None:
