@@ -63,6 +63,8 @@ def test_own_clip_moves_a_person_slowly_before_a_still_scene(tmp_path: Path) -> 
     clip = own_clip(fill(tmp_path), 0, seed=0)
     assert len(clip.images) == len(clip.times) == 40
     assert clip.images[0].shape == (480, 640, 3)
+    assert [person.shape for person in clip.people] == [(480, 640)] * 40
+    assert clip.images[0][clip.people[0] == 1].min() > 150
     steps = np.diff([middle(image) for image in clip.images])
     assert 0.5 < np.abs(steps).max() < 4
     assert all((image[:40, :40] == clip.images[0][:40, :40]).all() for image in clip.images)
