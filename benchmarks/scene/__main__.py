@@ -15,7 +15,7 @@ from rich.progress import Progress
 from benchmarks.scene.clips import Clip, own_clip, read_clip
 from benchmarks.scene.publish import BEST, open_networks
 from benchmarks.scene.report import FIGURES, Report, differing_settings, read, tables
-from benchmarks.scene.run import Options, run
+from benchmarks.scene.run import AS_IS_FRAMES, FRAMES, Options, run, usual_frames
 from benchmarks.scene.spoil import KINDS
 from frrcam.config import load_settings
 from frrcam.errors import FrrcamError, UsageError
@@ -24,7 +24,7 @@ DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 PLAIN_WIDTH = 160
 """Columns where standard output is no terminal."""
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
 
 @app.command()
@@ -33,7 +33,9 @@ def main(
     folder: Annotated[Path | None, typer.Option("--clips", help="Folder of clips; default: DATA/clips.")] = None,
     own: Annotated[int, typer.Option(min=0, help="Number of clips to make; without --clips, no others.")] = 0,
     kind: Annotated[list[str] | None, typer.Option(help=f"One or more of: {', '.join(KINDS)}.")] = None,
-    frames: Annotated[int, typer.Option(min=1, help="Frames of each clip that are published, from its start.")] = 40,
+    frames: Annotated[
+        int | None, typer.Option(min=1, help=f"Frames of each clip, from its start: {FRAMES}; {AS_IS_FRAMES} as_is.")
+    ] = None,
     every: Annotated[int, typer.Option(min=1, help="Score every N-th of them.")] = 4,
     level: Annotated[str, typer.Option(help="Level of work, as `frrcam bench` names it.")] = BEST,
     given: Annotated[list[str] | None, typer.Option("--set", help="A setting: restore.strength=0.5.")] = None,
@@ -64,8 +66,10 @@ def main(
         found = read(shown)
     else:
         paths = clips or ([] if own and folder is None else sorted((folder or data / "clips").glob("*.mp4")))
-        loaders: list[Callable[[], Clip]] = [partial(read_clip, path, frames) for path in paths]
-        loaders += [partial(own_clip, data, number, seed, frames) for number in range(own)]
+        loaders: list[Callable[[], Clip]] = [
+            partial(read_clip, path, frames or usual_frames(path.stem, kind or [])) for path in paths
+        ]
+        loaders += [partial(own_clip, data, number, seed, frames or FRAMES) for number in range(own)]
         if not loaders:
             raise UsageError(f"there is no .mp4 in {folder or data / 'clips'}: name clips, or --own N")
         flags = _flags(given or [], threads)

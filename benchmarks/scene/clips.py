@@ -2,7 +2,7 @@
 
 import io
 import tarfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -20,8 +20,10 @@ PORTRAITS, SCENES = "faces-seg-000.tar", "scenes-000.tar"
 OWN_SIZE = (640, 480)
 OWN_FPS = 25.0
 OWN_FRAMES = 40
+EDGE_ROWS = 4
+"""Pixels at the top in which there must be nothing of the person: else the head may be cut off."""
 EDGE_SHARE = 0.02
-"""Of the top edge, and of the sides' upper half: a portrait with more of the person there is cut off, and not used."""
+"""Of the sides' upper half: a portrait with more of the person there is cut off, and not used."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +37,8 @@ class Clip:
     """Seconds from the first picture."""
     faces: list[list[Box]] = field(default_factory=list)
     """Of each picture, largest first, once `find_faces` has been asked."""
+    people: list[NDArray[np.float32]] = field(default_factory=list)
+    """The share of a person in each pixel of each picture, H×W, where that is known; else empty."""
 
 
 def read_clip(path: Path, frames: int) -> Clip:
@@ -51,7 +55,7 @@ def read_clip(path: Path, frames: int) -> Clip:
 def find_faces(clip: Clip, detector: Detector) -> Clip:
     """The clip with its faces, as the product's detector finds them in the clean pictures."""
     found = [[face.box for face in detector.detect(image)] for image in clip.images]
-    return Clip(clip.name, clip.fps, clip.images, clip.times, steady_boxes(found))
+    return replace(clip, faces=steady_boxes(found))
 
 
 def own_clip(data: Path, number: int, seed: int, frames: int = OWN_FRAMES) -> Clip:
@@ -64,11 +68,11 @@ def own_clip(data: Path, number: int, seed: int, frames: int = OWN_FRAMES) -> Cl
     portrait, alpha = _portrait(data / PORTRAITS, random)
     width, height = OWN_SIZE
     scene = _filling(_scene(data / SCENES, random), OWN_SIZE)
-    scale = random.uniform(0.95, 1.15) * height / len(portrait)
+    scale = random.uniform(0.66, 0.82) * height / len(portrait)
     phase, turn = random.uniform(0, 2 * np.pi, 3), random.uniform(1, 2.5)
     reach = (random.uniform(18, 30), random.uniform(5, 8))
     middle = width / 2 + random.uniform(-60, 60)
-    images = []
+    images, people = [], []
     for index in range(frames):
         # one sway in three seconds: at most 30 * 2π / 75 = 2.5 px a frame
         sway = 2 * np.pi * index / (3 * OWN_FPS)
@@ -78,10 +82,11 @@ def own_clip(data: Path, number: int, seed: int, frames: int = OWN_FRAMES) -> Cl
         # the lower edge of the cut-out stays below the picture's
         move[1, 2] += height + 2 * reach[1] + reach[1] * np.sin(2 * sway + phase[2]) - len(portrait)
         person = cv2.warpAffine(portrait, move, OWN_SIZE, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        share = cv2.warpAffine(alpha, move, OWN_SIZE, flags=cv2.INTER_LINEAR)[..., None]
-        mixed = scene * (1 - share) + person * share
+        share = cv2.warpAffine(alpha, move, OWN_SIZE, flags=cv2.INTER_LINEAR)
+        mixed = scene + (person.astype(np.float32) - scene) * share[..., None]
+        people.append(np.asarray(share, np.float32))
         images.append(np.asarray(np.clip(mixed + 0.5, 0, 255), np.uint8))
-    return Clip(f"own_{number}", OWN_FPS, images, [index / OWN_FPS for index in range(frames)])
+    return Clip(f"own_{number}", OWN_FPS, images, [index / OWN_FPS for index in range(frames)], people=people)
 
 
 def _portrait(path: Path, random: np.random.Generator) -> tuple[Image, NDArray[np.float32]]:
@@ -92,8 +97,8 @@ def _portrait(path: Path, random: np.random.Generator) -> tuple[Image, NDArray[n
             labels = _read(archive, names[index].replace(".webp", ".seg.png"))
             person = (np.asarray(Pillow.open(io.BytesIO(labels))) > 0).astype(np.float32)
             half = len(person) // 2
-            edges = person[0].mean(), person[:half, 0].mean(), person[:half, -1].mean()
-            if max(edges) <= EDGE_SHARE:
+            sides = person[:half, 0].mean(), person[:half, -1].mean()
+            if max(sides) <= EDGE_SHARE and not person[:EDGE_ROWS].any():
                 # a pixel less all round, and soft: without it a rim of the old background shows
                 inner = cv2.GaussianBlur(cv2.erode(person, np.ones((3, 3), np.uint8)), (0, 0), 1.2)
                 return _decode(_read(archive, names[index])), np.asarray(inner, np.float32)

@@ -84,6 +84,6 @@ class Publisher:
         detect = frame.index % self._detect_every == 0 or self._pipeline.urgent
         plan = Plan(level.name, "chosen", level.model, faces, fresh, detect)
         wall, cpu = time.perf_counter(), time.process_time()
-        outcome = self._pipeline.process(frame, plan, self._settings.restore.strength)
+        outcome = self._pipeline.process(frame, plan, self._settings.restore.strength, self._settings.light.amounts)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         return Published(outcome.image, 1e3 * wall, 1e3 * cpu)

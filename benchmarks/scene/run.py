@@ -16,6 +16,8 @@ from frrcam.frame import Image
 
 NOT_CLEAN = ("car_glasses_yawn", "dim_water", "low_quality")
 """Beginnings of the names of clips that are no truth: unless a kind is asked for, they are published as they are."""
+FRAMES = 40
+AS_IS_FRAMES = 120
 SETTLE_S = 0.8
 """Seconds for which the first picture is shown before it is scored: a call's first second is another matter."""
 
@@ -68,6 +70,11 @@ def run(
     for kind, of_kind in rows.items():
         if options.out:
             sheets.write(options.out / f"{kind}.webp", sheets.sheet(of_kind))
+
+
+def usual_frames(clip: str, kinds: Sequence[str]) -> int:
+    """How many frames of a clip of this name are published: more where steadiness over time is the question."""
+    return AS_IS_FRAMES if list(kinds or usual_kinds(clip)) == ["as_is"] else FRAMES
 
 
 def usual_kinds(clip: str) -> list[str]:

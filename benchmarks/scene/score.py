@@ -56,7 +56,7 @@ def score(
         index = max(number - settle, 0)
         shown = 0 if KINDS[kind].still else index
         clean, faces = clip.images[shown], clip.faces[shown]
-        given = spoiler.spoil(clean, faces, number)
+        given = spoiler.spoil(clean, faces, number, clip.people[shown] if clip.people else None)
         time = number / clip.fps if number < settle else settle / clip.fps + clip.times[index]
         published = publish(Frame(given, number, time, clip.name))
         if number < settle:

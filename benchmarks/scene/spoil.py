@@ -3,7 +3,7 @@
 kind        light                                                    noise
 dim         gains 0.12, 0.17, 0.22 of B, G, R; slightly blurred      as of a sensor in the dark
 still       as dim, the first picture all the time                   as of a sensor in the dark, new for every frame
-side_lamp   a warm lamp on the left of each face, else dark          as of a sensor in the dark
+side_lamp   a warm lamp on the left of each person, else dark        as of a sensor in the dark
 screen      bluish light from below each face, else dark             as of a sensor in the dark
 backlight   head and shoulders at 0.18, the background as it is      as of a sensor in the dark
 noise       as it is                                                 three times as strong
@@ -63,8 +63,8 @@ STRONG = Noise(0.0018, 0.0045)
 class Kind:
     """One way to spoil a clip."""
 
-    gain: Callable[[tuple[int, int], Sequence[Box]], Gain] | None = None
-    """From the picture's (height, width) and its faces, the change of the light."""
+    gain: Callable[[tuple[int, int], Sequence[Box], Plane], Gain] | None = None
+    """The change of the light, from (height, width), the faces, and the share of a person in each pixel."""
     follows: bool = False
     """True if the light changes with the person's movement; else it is fixed by where the faces are at first."""
     blur: float = 0.0
@@ -75,23 +75,25 @@ class Kind:
     """True if the clean clip is what should come out."""
 
 
-def _dim(shape: tuple[int, int], faces: Sequence[Box]) -> Gain:
+def _dim(shape: tuple[int, int], faces: Sequence[Box], person: Plane) -> Gain:
     return np.array([[DIM]], np.float32)
 
 
-def _side_lamp(shape: tuple[int, int], faces: Sequence[Box]) -> Gain:
-    """The left of each face is lit; in between, pictures follow the face that is nearest."""
+def _side_lamp(shape: tuple[int, int], faces: Sequence[Box], person: Plane) -> Gain:
+    """The left of each person is lit and the right is not; behind them, the light fades from left to right."""
     x = np.arange(shape[1], dtype=np.float32)
-    lit, total = np.zeros_like(x), np.zeros_like(x)
+    on_person, behind, total = np.zeros_like(x), np.zeros_like(x), np.zeros_like(x)
     for x1, _, x2, _ in _faces_or_middle(shape, faces):
         offset = (x - (x1 + x2) / 2) / (x2 - x1)
-        weight = np.exp(-0.5 * offset**2) + 1e-6
-        lit += weight / (1 + np.exp(offset / 0.15)) / (1 + (offset / 4) ** 2)
+        weight = np.exp(-0.5 * offset**2) + 1e-6  # between two people, the nearer one counts
+        on_person += weight / (1 + np.exp(offset / 0.15))
+        behind += weight / (1 + np.exp(offset / 1.5))
         total += weight
-    return _mixed(AMBIENT, LAMP, np.broadcast_to(lit / total, shape))
+    lit = (on_person * person + behind * (1 - person)) / total
+    return _mixed(AMBIENT, LAMP, lit.astype(np.float32))
 
 
-def _screen(shape: tuple[int, int], faces: Sequence[Box]) -> Gain:
+def _screen(shape: tuple[int, int], faces: Sequence[Box], person: Plane) -> Gain:
     """A screen less than a face's height below each chin; its light falls off with the distance."""
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     lit: Plane = np.zeros(shape, np.float32)
@@ -102,14 +104,14 @@ def _screen(shape: tuple[int, int], faces: Sequence[Box]) -> Gain:
     return _mixed(NIGHT, SCREEN, lit)
 
 
-def _backlight(shape: tuple[int, int], faces: Sequence[Box]) -> Gain:
-    return _mixed((1.0,) * 3, (AGAINST,) * 3, person(shape, faces))
+def _backlight(shape: tuple[int, int], faces: Sequence[Box], person: Plane) -> Gain:
+    return _mixed((1.0,) * 3, (AGAINST,) * 3, person)
 
 
 KINDS = {
     "dim": Kind(_dim, blur=BLUR, noise=DARK),
     "still": Kind(_dim, blur=BLUR, noise=DARK, still=True),
-    "side_lamp": Kind(_side_lamp, noise=DARK),
+    "side_lamp": Kind(_side_lamp, follows=True, noise=DARK),
     "screen": Kind(_screen, noise=DARK),
     "backlight": Kind(_backlight, follows=True, noise=DARK),
     "noise": Kind(noise=STRONG),
@@ -128,10 +130,11 @@ class Spoiler:
         self._seeds = [seed, zlib.crc32(clip.encode()), zlib.crc32(kind.encode())]
         self._gain: Gain | None = None
 
-    def spoil(self, image: Image, faces: Sequence[Box], number: int) -> Image:
+    def spoil(self, image: Image, faces: Sequence[Box], number: int, person: Plane | None = None) -> Image:
         """A clean picture with these faces, spoiled; the picture itself where the kind changes nothing.
 
-        `number` (0 or more): of two calls with one number, the noise is the same.
+        number: 0 or more; of two calls with one number, the noise is the same.
+        person: the share of a person in each pixel, H×W; guessed from the faces where it is not known.
         """
         kind = self.kind
         if kind.gain is None and kind.noise is None:
@@ -139,7 +142,9 @@ class Spoiler:
         light = linear(image)
         if kind.gain is not None:
             if self._gain is None or kind.follows:
-                self._gain = kind.gain(image.shape[:2], faces if kind.follows else self._faces)
+                at = faces if kind.follows else self._faces
+                person = guessed_person(image.shape[:2], at) if person is None else person
+                self._gain = kind.gain(image.shape[:2], at, person)
             light = np.asarray(light * self._gain, np.float32)
         if kind.blur:
             light = np.asarray(cv2.GaussianBlur(light, (0, 0), kind.blur), np.float32)
@@ -148,7 +153,7 @@ class Spoiler:
         return encode(light)
 
 
-def person(shape: tuple[int, int], faces: Sequence[Box]) -> Plane:
+def guessed_person(shape: tuple[int, int], faces: Sequence[Box]) -> Plane:
     """1 on the head and shoulders of each face, 0 elsewhere, with a soft edge; H×W."""
     small = max(shape[0] // 4, 1), max(shape[1] // 4, 1)
     down, across = small[0] / shape[0], small[1] / shape[1]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.scene.light import encode, linear, luminance
-from benchmarks.scene.spoil import AGAINST, DARK, DIM, KINDS, Spoiler, person
+from benchmarks.scene.spoil import AGAINST, DARK, DIM, KINDS, Spoiler, guessed_person
 from frrcam.frame import Image
 
 FACE = (120.0, 60.0, 200.0, 160.0)
@@ -62,7 +62,7 @@ def test_backlight_darkens_the_person_and_leaves_the_background() -> None:
 
 
 def test_person_mask_has_a_soft_edge() -> None:
-    mask = person(SHAPE, [FACE])
+    mask = guessed_person(SHAPE, [FACE])
     assert mask.shape == SHAPE
     assert mask.min() >= 0
     assert mask.max() <= 1.001
@@ -97,7 +97,20 @@ def test_picture_without_a_face_can_be_spoiled(kind: str) -> None:
 
 def test_light_that_does_not_follow_the_face_stays_where_it_was() -> None:
     moved = (20.0, 60.0, 100.0, 160.0)
-    lamp = Spoiler("side_lamp", "clip", [FACE], 0)
+    lamp = Spoiler("screen", "clip", [FACE], 0)
     np.testing.assert_array_equal(lamp.spoil(grey(), [FACE], 0), lamp.spoil(grey(), [moved], 0))
+
+
+def test_person_that_is_known_is_darkened_exactly() -> None:
+    person = np.zeros(SHAPE, np.float32)
+    person[:, 200:] = 1
+    given = Spoiler("backlight", "clip", [FACE], 0).spoil(grey(), [FACE], 0, person)
+    gain = luminance(linear(given)) / luminance(linear(grey()))
+    assert gain[:, 200:].mean() == pytest.approx(AGAINST, rel=0.02)
+    assert gain[:, :200].mean() == pytest.approx(1, rel=0.02)
+
+
+def test_light_that_follows_the_face_moves_with_it() -> None:
+    moved = (20.0, 60.0, 100.0, 160.0)
     against = Spoiler("backlight", "clip", [FACE], 0)
     assert (against.spoil(grey(), [FACE], 0) != against.spoil(grey(), [moved], 0)).any()
