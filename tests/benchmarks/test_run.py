@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks.drawn.moving_head import Pose, picture, wall
 from benchmarks.scene.__main__ import app
 from benchmarks.scene.clips import Clip
 from benchmarks.scene.publish import BEST, Networks, Publisher, open_networks
@@ -18,7 +19,6 @@ from frrcam.faces.detector import FakeDetector
 from frrcam.frame import Frame
 from frrcam.pipeline.levels import Rung
 from frrcam.restore.types import FakeRestorer
-from tests.faces.scenes import Pose, picture, wall
 
 POSE = Pose(320, 180, 120)
 
