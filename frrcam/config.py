@@ -30,7 +30,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from frrcam.compose.amounts import Amounts, Preset, Reach, Where, preset_with
+from frrcam.amounts import Amounts, Preset, Reach, Where, preset_with
 from frrcam.errors import ConfigError, UsageError
 from frrcam.limits import LEAST_FPS, MOST_FPS, check_chosen_size
 

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 MOST_MODULES = 14
 FRRCAM = (
-    *("errors", "say", "frame", "limits", "closing", "atomic", "onnx", "config"),  # the ground
+    *("errors", "say", "frame", "limits", "closing", "atomic", "onnx", "amounts", "config"),  # the ground
     *("linux", "concurrency", "media", "sources", "faces", "restore", "compose", "sinks"),
     *("pipeline", "daemon", "control", "enhance", "app", "install", "commands", "cli", "__main__"),
 )

@@ -72,7 +72,7 @@ Json = Annotated[bool, typer.Option("--json", help="For machines: JSON on standa
 
 def settings_of(**flags: dict[str, Any]) -> "Settings":
     """The settings with these flags, by section, on top. Raises UsageError for one that makes no sense."""
-    from frrcam.compose.amounts import Preset, Reach, Where
+    from frrcam.amounts import Preset, Reach, Where
     from frrcam.config import Provider as Providers
     from frrcam.config import load_settings, parse_size
     from frrcam.errors import UsageError

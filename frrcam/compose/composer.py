@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from frrcam.compose.amounts import Amounts
+from frrcam.amounts import Amounts
 from frrcam.compose.blend import blend
 from frrcam.compose.detail import in_light
 from frrcam.compose.exposure import halved

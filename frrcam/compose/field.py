@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from frrcam.compose.amounts import Reach
+from frrcam.amounts import Reach
 from frrcam.compose.exposure import CELLS
 from frrcam.faces.alignment import Affine, scale
 

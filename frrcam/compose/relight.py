@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from frrcam.amounts import Amounts
 from frrcam.compose import exposure, monochrome
-from frrcam.compose.amounts import Amounts
 from frrcam.compose.curves import smoothstep
 from frrcam.compose.exposure import CELLS, LUMINANCE, FaceReading, Meter, SceneReading
 from frrcam.compose.field import CENTRE, NEUTRAL, FaceLight, FaceMap, Stops, extend, face_map

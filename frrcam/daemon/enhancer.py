@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 
-from frrcam.compose.amounts import Amounts
+from frrcam.amounts import Amounts
 from frrcam.concurrency.deadline import HUNG_S, Aside, Overdue
 from frrcam.concurrency.notices import Notices
 from frrcam.concurrency.retry import Retry

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from frrcam.compose.amounts import KINDS, NATURAL_LIGHT, PRESETS, Amounts, Preset, Reach, Where
+from frrcam.amounts import KINDS, NATURAL_LIGHT, PRESETS, Amounts, Preset, Reach, Where
 from frrcam.config import Settings
 from frrcam.errors import UsageError
 

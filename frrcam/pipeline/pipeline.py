@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from frrcam.compose.amounts import Amounts
+from frrcam.amounts import Amounts
 from frrcam.compose.blend import effect
 from frrcam.compose.composer import Composer, Face
 from frrcam.compose.temporal import FaceMemory

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from frrcam.compose.amounts import PRESETS, Amounts
+from frrcam.amounts import PRESETS, Amounts
 from frrcam.compose.relight import Relight, Seen
 from frrcam.frame import Image
 from tests.compose.scenes import SIZE, dimmed, scene, seen

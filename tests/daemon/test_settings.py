@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frrcam.compose.amounts import Amounts
+from frrcam.amounts import Amounts
 from frrcam.config import load_settings
 from frrcam.daemon.settings import LiveSettings, LiveValue
 from frrcam.errors import UsageError

@@ -3,7 +3,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from frrcam.compose.amounts import PRESETS, Amounts
+from frrcam.amounts import PRESETS, Amounts
 from frrcam.errors import ModelError
 from frrcam.faces.tracker import Tracker
 from frrcam.faces.types import Track
