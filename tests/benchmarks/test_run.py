@@ -38,7 +38,7 @@ def frame(index: int) -> Frame:
 
 
 def test_publisher_enhances_the_face_as_the_product_does() -> None:
-    publisher = Publisher(networks(), 25, Settings())
+    publisher = Publisher(networks(), 25, Settings(light={"where": "face"}))
     published = [publisher.publish(frame(index)) for index in range(12)]
     x1, y1, x2, y2 = (round(side) for side in POSE.detection().box)
     inside = np.s_[y1 + 30 : y2 - 30, x1 + 30 : x2 - 30]
