@@ -334,3 +334,33 @@ def test_a_lifelike_page_for_looking_at(bench: Bench) -> None:
         await page.until(f"{STATE} === 'running'")
 
     bench.drive(task, 1440, 900)
+
+
+def test_presets_amounts_and_reset_work_together(bench: Bench) -> None:
+    async def task(page: Page) -> None:
+        await page.evaluate("document.querySelector('[data-preset=bright]').click()")
+        await page.until("document.querySelector('#light').value === '100'")
+        assert bench.settings.value.preset == "bright"
+        await page.evaluate("document.querySelector('#light-on').click()")
+        await page.until("document.querySelector('#light-value').textContent === '0 %'")
+        await page.evaluate("document.querySelector('#reset').click()")
+        await page.until("document.querySelector('#light').value === '100'")
+        assert await page.evaluate("document.querySelector('#light-on').checked")
+        assert bench.settings.value.light == 1.0
+
+    bench.drive(task, 1300, 1150)
+
+
+def test_reach_and_where_are_posted(bench: Bench) -> None:
+    async def task(page: Page) -> None:
+        await page.evaluate(
+            "(r => { r.value = 'picture'; r.dispatchEvent(new Event('change')); })(document.querySelector('#reach'))"
+        )
+        await page.evaluate("document.querySelector('#where').click()")
+        for _ in range(50):
+            if (bench.settings.value.reach, bench.settings.value.where) == ("picture", "face"):
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError(bench.settings.value)
+
+    bench.drive(task)
