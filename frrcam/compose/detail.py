@@ -25,7 +25,7 @@ POWER = 2
 LEAST = 1.0
 """Variance of the Laplacian (levels²) below which there is no detail to speak of, and none is taken away."""
 LIGHT = 8
-"""The light that a face is given is read from the crop shrunk so many times, and what it …"""
+"""The light that a face is given is read from the crop shrunk by this factor, and what it …"""
 MOST_LIGHT = 2.0
 """… multiplies detail by at the most."""
 
