@@ -24,7 +24,7 @@ app = typer.Typer(
 
     **First:** `frrcam start`, then choose **FRR Camera** as the camera in the meeting.
 
-    `frrcam doctor` tells what is missing on this machine, and the command that mends it.
+    `frrcam doctor` shows what is missing on this machine, and how to fix it.
 
     What is always to be so stands in `~/.config/frrcam/config.toml`: see README.""",
 )

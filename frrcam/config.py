@@ -237,7 +237,7 @@ def load_settings(flags: Mapping[str, Mapping[str, Any]] | None = None) -> Setti
             f"environment: {error}; sections are set key by key, as FRRCAM_CAMERA__SIZE=1280x720"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{config_path()} is not valid TOML: {error}; mend or remove it") from None
+        raise ConfigError(f"{config_path()} is not valid TOML: {error}; correct or remove it") from None
     except OSError as error:
         raise ConfigError(f"{config_path()} cannot be read: {error.strerror}") from None
 
@@ -245,7 +245,7 @@ def load_settings(flags: Mapping[str, Mapping[str, Any]] | None = None) -> Setti
 def _read(path: Path) -> dict[str, Any]:
     """config.toml, if it is there; the mark that Windows' editors begin a file with is no part of it."""
     if path.is_dir() or path.is_fifo():
-        raise ConfigError(f"{path} is no file; mend or remove it")
+        raise ConfigError(f"{path} is not a file; remove it")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, NotADirectoryError):

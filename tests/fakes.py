@@ -17,7 +17,7 @@ from frrcam.sources.base import SourceInfo
 
 
 class FakeClock:
-    """Seconds that pass only when told to. `wait` is an Event's, on this clock."""
+    """Seconds that pass only when a test says so. `wait` is an Event's, on this clock."""
 
     def __init__(self, now: float = 1000.0, stop_at: float = float("inf")) -> None:
         self.now, self.stop_at = now, stop_at
@@ -83,7 +83,7 @@ class PatientFuture(Future[Any]):
 
 
 class Said:
-    """Collects what the user is told."""
+    """Collects the user's notices."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -94,7 +94,7 @@ class Said:
 
 
 def picture(width: int = 64, height: int = 48, seed: int = 0) -> Image:
-    """Soft random blobs: something that can be told from black, from grey, and from another picture."""
+    """Soft random blobs: a picture that differs from black, from grey, and from another one."""
     small = np.random.default_rng(seed).integers(60, 200, (height // 8, width // 8, 3), np.uint8)
     return np.kron(small, np.ones((8, 8, 1), np.uint8))
 
@@ -115,7 +115,7 @@ def detection(one: Track, score: float = 0.9) -> Detection:
 
 @dataclass
 class FakeDetector:
-    """Finds what it is told to; fails while `broken`."""
+    """Finds the faces it was given; fails while `broken`."""
 
     found: list[Detection] = field(default_factory=list)
     broken: bool = False
@@ -130,7 +130,7 @@ class FakeDetector:
 
 @dataclass
 class FakeTracker:
-    """Follows what it is told to."""
+    """Follows the faces it was given."""
 
     tracks: list[Track] = field(default_factory=list)
     resets: int = 0

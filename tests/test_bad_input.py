@@ -357,13 +357,21 @@ CASES = [
     Case("a clip as a picture", with_clip("a.mp4", "out.png"), 2, (".png", ".mp4")),
     Case("a clip of too long a name", typed("start", "-s", "@/" + "a" * 300 + ".mp4"), 3, ("File name too long",)),
     Case(
-        "a clip of nobody's home", typed("start", "-s", "~nobody-here/a.mp4"), 3, ("~nobody-here/a.mp4", "no such file")
+        "a clip of an unknown user's home",
+        typed("start", "-s", "~no-such-user/a.mp4"),
+        3,
+        ("~no-such-user/a.mp4", "no such file"),
     ),
     Case("no clip at all", typed("start", "-s", ""), 2, ("camera.source", "''")),
     Case(
         "an output of too long a name", typed("start", "-s", "demo", "-o", "@/" + "a" * 300 + ".mp4"), 4, ("too long",)
     ),
-    Case("an output of nobody's home", typed("start", "-s", "demo", "-o", "~nobody-here/a.mp4"), 4, ("~nobody-here",)),
+    Case(
+        "an output of an unknown user's home",
+        typed("start", "-s", "demo", "-o", "~no-such-user/a.mp4"),
+        4,
+        ("~no-such-user",),
+    ),
     Case("a clip to enhance of too long a name", enhance("a" * 300 + ".mp4", "out.mp4"), 3, ("too long",)),
     Case("a picture to write of too long a name", with_picture("a.png", "a" * 300 + ".png"), 4, ("too long",)),
     Case("a part file of too long a name", with_picture("a.png", "a" * 250 + ".png"), 4, ("too long",)),
@@ -379,10 +387,10 @@ CASES = [
         ("no model file",),
     ),
     Case(
-        "a network file of nobody's home",
-        typed("start", "-s", "demo", "--model", "~nobody-here/a.onnx"),
+        "a network file of an unknown user's home",
+        typed("start", "-s", "demo", "--model", "~no-such-user/a.onnx"),
         5,
-        ("no model file ~nobody-here",),
+        ("no model file ~no-such-user",),
     ),
     Case("an ONNX file of zero bytes", with_model(Path.touch), 5, ("bad.onnx", "0 bytes")),
     Case("a text named .onnx", with_model(lambda path: path.write_text("Dear diary")), 5, ("bad.onnx", "no ONNX")),

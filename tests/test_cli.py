@@ -45,7 +45,7 @@ def test_every_example_of_a_help_text_stands_on_a_line_of_its_own(command: list[
     assert all(line.count("frrcam ") == 1 for line in examples), examples
 
 
-def test_the_version_is_told() -> None:
+def test_the_version_is_printed() -> None:
     result = CliRunner().invoke(app, ["--version"])
     assert result.exit_code == 0
     assert re.fullmatch(r"frrcam \S.*\n", result.stdout)
@@ -55,9 +55,9 @@ def test_status_tells_where_the_page_is() -> None:
     """Nothing else does of a service, whose journal is not to hold the secret."""
     path = control_path()
     with ControlServer(PreviewSink(), lambda: Status(state="idle"), LiveSettings(), announce_at=path) as server:
-        told = CliRunner().invoke(app, ["status"])
-    assert told.exit_code == 0
-    assert server.url in told.stdout
+        answer = CliRunner().invoke(app, ["status"])
+    assert answer.exit_code == 0
+    assert server.url in answer.stdout
 
 
 def typed(line: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -94,7 +94,7 @@ def test_a_current_folder_that_was_deleted_is_named() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
 @pytest.mark.parametrize("command", ["enhance in.png out.png", "start -s demo -o preview --frames 1", "bench"])
 @pytest.mark.parametrize(
-    ("lacking", "told"),
+    ("lacking", "expected"),
     [
         ("raise ImportError('libav.so: failed to map segment')", r"a library cannot be .*: libav\.so: .*ulimit -v\)"),
         ("raise ImportError('libGL.so.1: cannot open')", r"a library cannot be loaded: libGL\.so\.1: cannot open"),
@@ -102,12 +102,12 @@ def test_a_current_folder_that_was_deleted_is_named() -> None:
     ],
 )
 def test_a_library_that_is_not_there_or_finds_no_memory_is_one_line(
-    tmp_path: Path, command: str, lacking: str, told: str
+    tmp_path: Path, command: str, lacking: str, expected: str
 ) -> None:
     (tmp_path / "av.py").write_text(lacking)
     ran = typed(f"frrcam {command}", PYTHONPATH=f"{tmp_path}:{Path(__file__).parents[1]}")
     assert (ran.returncode, ran.stdout) == (1, "")
-    assert re.fullmatch(rf"frrcam: error: {told}\n", ran.stderr), ran.stderr
+    assert re.fullmatch(rf"frrcam: error: {expected}\n", ran.stderr), ran.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
@@ -129,12 +129,12 @@ def test_standard_output_may_be_closed_cut_short_or_without_arrows() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
 @pytest.mark.parametrize("redirection", ["<&-", "</dev/null"])
-def test_a_licence_that_nobody_can_accept_is_one_line_after_it(redirection: str) -> None:
+def test_a_licence_that_cannot_be_accepted_is_one_line_after_it(redirection: str) -> None:
     ran = typed(f"frrcam models fetch buffalo_sc {redirection}")
     assert ran.returncode == 5
     assert "NON-COMMERCIAL" in ran.stderr
     *_, last = ran.stderr.splitlines()
-    assert last == "frrcam: error: buffalo_sc was not fetched: nobody is there to accept its licence; --yes does"
+    assert last == "frrcam: error: buffalo_sc was not fetched: no answer to the licence question; --yes accepts it"
 
 
 def test_doctor_ends_with_what_it_found() -> None:
@@ -181,7 +181,7 @@ import json, os, sys, threading
 from frrcam.commands.console import say
 {spoil}
 def work():
-    say("nobody reads this")
+    say("no reader is left")
     say("nor this")
     finished.append(True)
 finished = []
@@ -203,7 +203,7 @@ print(json.dumps(finished))
     ],
     ids=["reader gone", "closed", "disk full"],
 )
-def test_a_line_that_nobody_can_read_ends_no_thread_and_costs_no_output(spoil: str) -> None:
+def test_a_line_without_a_reader_ends_no_thread_and_costs_no_output(spoil: str) -> None:
     ran = subprocess.run(
         [sys.executable, "-c", TELL.format(spoil=spoil)], check=False, capture_output=True, text=True, timeout=60
     )
@@ -212,7 +212,7 @@ def test_a_line_that_nobody_can_read_ends_no_thread_and_costs_no_output(spoil: s
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
 @pytest.mark.parametrize("redirection", ["2>&-", "2>&1 >/dev/null | true", "2>/dev/full"])
-def test_the_pictures_go_on_whoever_reads_along(tmp_path: Path, redirection: str) -> None:
+def test_the_pictures_go_on_with_and_without_a_reader(tmp_path: Path, redirection: str) -> None:
     clip = tmp_path / "out.mp4"
     typed(f"frrcam start -s demo --size 320x240 -o '{clip}' --frames 3 {redirection}")
     assert clip.stat().st_size > 0, "the file is complete, as after every run to its end"
@@ -282,7 +282,7 @@ main()
 
 
 @pytest.mark.parametrize("ending", ["hangs", "ends"])
-def test_a_thread_that_hangs_in_a_driver_keeps_nobody_from_leaving(ending: str) -> None:
+def test_a_thread_that_hangs_in_a_driver_does_not_keep_the_process(ending: str) -> None:
     ran = subprocess.run(
         [sys.executable, "-c", LEAVE, "--help", ending], check=False, capture_output=True, text=True, timeout=60
     )

@@ -115,7 +115,7 @@ def test_a_pair_is_bounded_as_a_text_is(pair: tuple[int, int]):
 LAYERS = st.lists(st.sets(st.sampled_from(["device", "source"])), min_size=3, max_size=3)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # one file, written anew each time
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # one file, rewritten each time
 @given(LAYERS)
 def test_the_highest_layer_that_names_a_camera_or_a_source_decides(config: Path, layers: list[set[str]]):
     flags, environment, file = layers
@@ -275,6 +275,6 @@ def test_the_readme_shows_a_file_that_can_be_read_and_names_every_setting(config
     assert example
     config.write_text(example[1])
     assert load_settings().restore.strength == 0.8
-    told = re.findall(r"\w+", example[1])
+    words = re.findall(r"\w+", example[1])
     for name, field in Settings.model_fields.items():
-        assert {name, *field.annotation.model_fields} <= set(told)  # type: ignore[union-attr]
+        assert {name, *field.annotation.model_fields} <= set(words)  # type: ignore[union-attr]

@@ -15,7 +15,7 @@ from frrcam.frame import LUMA, Image
 Plane = NDArray[np.float32]
 
 IDENTICAL = 100.0
-"""dB that stand for no difference at all; nothing above it is told apart."""
+"""dB that stand for no difference at all; larger values are not distinguished."""
 CELLS = 12
 """Cells across and down a face box over which light is averaged: coarse, so that detail and noise do not count."""
 DARKEST = 1e-4

@@ -29,7 +29,7 @@ class Options:
     kinds: Sequence[str] = ()
     """Names of `KINDS`; none for the usual ones."""
     every: int = 4
-    """One frame in so many is scored."""
+    """One frame in this number is scored."""
     seed: int = 0
     json: Path | None = None
     """Written after every kind, so that a run that is cut short is not lost."""
@@ -49,7 +49,7 @@ def run(
     """Adds the scores of clips, which are loaded one after the other, to a report; writes it and the sheets.
 
     faces: known faces of clips by their names; of other clips, and where the number of frames is another, they are
-    found. say: is told what comes next.
+    found. say: gets a line before each step.
     """
     rows: dict[str, list[Image]] = {}
     for load in clips:

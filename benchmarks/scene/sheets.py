@@ -13,7 +13,7 @@ from frrcam.frame import Image
 HEIGHT = 360
 """Pixels of a row."""
 WIDTH = 640
-"""Pixels of a column; a picture that is wider than so many is made smaller."""
+"""Pixels of a column; a wider picture is made smaller."""
 BAND = 22
 """Pixels of the band with the label above a row."""
 QUALITY = 90

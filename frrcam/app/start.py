@@ -37,7 +37,7 @@ DEFAULT_FPS = 30.0
 TELL_S = 0.5
 """Seconds that the end waits for the last notices to be shown."""
 PATIENT_S = 10.0
-"""Seconds that a run of so many pictures waits for each, on a slow machine too: they are all to be enhanced."""
+"""Seconds that a run of a given number of pictures (`--frames`) waits for each: all of them must be enhanced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +55,13 @@ class StartOptions:
     """What only one run is asked for; everything lasting stands in Settings."""
 
     frames: int | None = None
-    """Stop after so many published pictures."""
+    """Stop after this number of published pictures."""
     snapshot: Path | None = None
     """Write the last before | after here when it stops."""
     as_json: bool = False
     """A status line of JSON on stdout every second."""
     service: bool = "NOTIFY_SOCKET" in os.environ
-    """systemd runs it: nobody reads along, so no stand-in serves for a missing device (systemd tries again), and the
+    """systemd runs it: no user reads along, so no stand-in serves for a missing device (systemd tries again), and the
     page's address with its secret stays out of the journal, which others may read."""
 
 
@@ -72,7 +72,7 @@ def start(settings: Settings, options: StartOptions, say: Say, openers: Openers 
     played to its end. Anything else it says, and goes on.
     """
     check(settings, options, openers)
-    bounded = options.frames is not None  # a demonstration or a test: every picture of it is to be an enhanced one
+    bounded = options.frames is not None  # a demonstration or a test: every picture of it must be enhanced
     line = StatusLine(lambda: daemon.status(), options.as_json, say)
     say = line.say
     telling = HangableExecutor("frrcam-tell")  # a terminal that is held must hold no picture
@@ -145,7 +145,7 @@ def check(settings: Settings, options: StartOptions, openers: Openers) -> None:
 
 
 def spare_source(source: str | None, target: str | Path | None) -> None:
-    """Raises UsageError if to write `target` would overwrite the very file that is to be played, by whatever name."""
+    """Raises UsageError if writing `target` would overwrite the file that is played, under whatever name."""
     if source is None or target is None:
         return
     played, written = (os.path.expanduser(path) for path in (source, target))

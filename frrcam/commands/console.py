@@ -10,18 +10,18 @@ from rich.console import Console, RenderableType
 from frrcam.errors import FrrcamError
 
 
-class _Told(Console):
-    """Where rich ends the process once nobody reads along, from whatever thread prints: a meeting would end with it."""
+class _UserConsole(Console):
+    """Raises BrokenPipeError when the reader has gone; rich would end the process, and the picture with it."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
 
 
-out, err = Console(), _Told(stderr=True, highlight=False, soft_wrap=True)
+out, err = Console(), _UserConsole(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
-    """One line to the person, beside whatever goes to standard output. Where nobody can read it, it is lost."""
+    """One line to the user, on standard error. If that is closed, the line is lost."""
     with contextlib.suppress(OSError):
         err.print(f"frrcam: {text}", markup=False)
 
@@ -49,4 +49,4 @@ def show(*lines: RenderableType) -> None:
 def print_json(value: object) -> None:
     """To standard output, as it is."""
     out.file.write(json.dumps(value, indent=2, default=str) + "\n")
-    out.file.flush()  # what cannot be written is told while it can be
+    out.file.flush()  # a full disk raises here, while the error can still be shown

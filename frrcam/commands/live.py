@@ -46,7 +46,7 @@ def start(
     model: Model = None,
     provider: Provider = None,
     max_faces: MaxFaces = None,
-    frames: Annotated[int | None, typer.Option("--frames", min=1, help="Stop after so many pictures.")] = None,
+    frames: Annotated[int | None, typer.Option("--frames", min=1, help="Stop after this number of pictures.")] = None,
     mirror: Annotated[
         bool | None,
         typer.Option("--mirror/--no-mirror", help="Flip left and right. Meetings mirror your own view already."),

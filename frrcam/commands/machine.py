@@ -25,7 +25,7 @@ def devices(as_json: Json = False) -> None:
 
 
 def doctor(as_json: Json = False) -> None:
-    """Tell what is right and wrong on this machine, and the command that mends it. Exit code 1 if anything is wrong."""
+    """Show what is right and wrong on this machine, and how to fix it. Exit code 1 if anything is wrong."""
     from frrcam.commands.tables import finding_table
     from frrcam.install import doctor as ward
 

@@ -61,7 +61,9 @@ def fetch(
             if not isinstance(ended.__context__, EOFError):  # Ctrl-C
                 raise
             typer.echo(err=True)
-            raise DownloadError(f"{name} was not fetched: nobody is there to accept its licence; --yes does") from None
+            raise DownloadError(
+                f"{name} was not fetched: no answer to the licence question; --yes accepts it"
+            ) from None
 
     try:
         with progress_bar(name, err) as report:

@@ -68,7 +68,7 @@ def _mode_text(mode: "Mode") -> str:
 
 
 def model_table(entries: "Iterable[ModelEntry]", width: int) -> Group:
-    """What `frrcam models` prints on so many columns: figures in a table, licences and training data below it.
+    """What `frrcam models` prints on `width` columns: figures in a table, licences and training data below.
 
     Where not all figures have room, a few stand there whole: all of them, and the names, would be cut to nothing.
     """
@@ -149,12 +149,12 @@ def bench_tables(report: "BenchReport") -> list[Table]:
 
 
 def finding_table(findings: "Sequence[Finding]") -> Table:
-    """For people; each remedy stands under what it mends."""
+    """For people; each remedy is under its finding."""
     marks = {"ok": "[green]ok[/]", "info": "[dim]info[/]", "warn": "[yellow]warn[/]", "bad": "[red]bad[/]"}
     table = Table(show_header=False, box=None)
     for _ in range(3):
         table.add_column(overflow="fold")  # of a command, no letter may go
     for finding in findings:
-        mend = f"\n[bold]→ {escape(finding.remedy)}[/]" if finding.remedy else ""
-        table.add_row(marks[finding.status], escape(finding.title), escape(finding.detail) + mend)
+        remedy = f"\n[bold]→ {escape(finding.remedy)}[/]" if finding.remedy else ""
+        table.add_row(marks[finding.status], escape(finding.title), escape(finding.detail) + remedy)
     return table

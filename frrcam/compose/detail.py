@@ -25,13 +25,13 @@ POWER = 2
 LEAST = 1.0
 """Variance of the Laplacian (levels²) below which there is no detail to speak of, and none is taken away."""
 LIGHT = 8
-"""The light that a face is given is read from the crop shrunk so many times, and what it …"""
+"""The light that a face is given is read from the crop shrunk by this factor."""
+MOST_LIGHT = 2.0
+"""The largest factor by which light multiplies detail."""
 COARSE = 42
-"""Cells along a side that light is told from detail by."""
+"""Cells along a side that light is told apart from detail by."""
 SPREAD = 1.5
 """Deviation in cells of the blur over them."""
-MOST_LIGHT = 2.0
-"""… multiplies detail by at the most."""
 
 
 def kept(crop: Image, change: NDArray[np.float32]) -> Plane:

@@ -60,7 +60,7 @@ _STILL = 0.1, 0.4
 _YOUNG = 0.2
 """Seconds that a new memory counts as old: one that is younger than a time constant averages what it has."""
 _CUT = 0.2
-"""Correlation between crop and memory below which it is another face or another picture: begin anew."""
+"""Correlation between crop and memory below which it is another face or another picture: the memory starts over."""
 
 
 class Remembered(NamedTuple):
@@ -130,7 +130,7 @@ class FaceMemory:
         np.copyto(self._crop, small)
         self._moved.fill(1.0)
         self._light = _mean_colour(crop, _sampled(mask))
-        # what takes another picture's place comes up anew: of a camera that was just covered, the network makes a face
+        # the effect fades in again after a cut: the network makes a face out of a camera that was just covered
         self._effect, self._empty = effect if self._empty else 0.0, False
         self._age = _YOUNG
 

@@ -1,4 +1,4 @@
-"""Calls that may hang, made in a thread of their own: whoever asked goes on without the answer and takes it later.
+"""Calls that may hang, made in a thread of their own: the caller goes on without the answer and takes it later.
 
 A thread cannot be killed, so one that hangs inside a driver or a network is left to itself.
 """
@@ -17,7 +17,7 @@ P = ParamSpec("P")
 
 
 class MayHang(threading.Thread):
-    """A thread that calls what may never come back. One that is left when all is done keeps nobody from leaving."""
+    """A thread for calls that may never return. It does not keep the process from ending."""
 
     def __init__(self, name: str, target: Callable[[], object]) -> None:
         super().__init__(target=target, name=name, daemon=True)
@@ -43,7 +43,7 @@ class HangableExecutor(Executor):
         def call() -> None:
             try:
                 future.set_result(fn(*args, **kwargs))
-            except BaseException as error:  # whoever asks for the result is to know, as in concurrent.futures
+            except BaseException as error:  # raised again by result(), as in concurrent.futures
                 future.set_exception(error)
 
         self._calls.put(call)

@@ -20,7 +20,7 @@ class Mailbox:
         return self._closed
 
     def put(self, frame: Frame) -> None:
-        """Leaves a frame, in place of one that nobody took."""
+        """Leaves a frame, in place of one that was not taken."""
         with self._condition:
             self.dropped += self._frame is not None
             self._frame = frame
@@ -34,7 +34,7 @@ class Mailbox:
             return frame
 
     def close(self) -> None:
-        """Wakes whoever waits; the frame that is there can still be taken."""
+        """Wakes the waiting thread; a frame that is there can still be taken."""
         with self._condition:
             self._closed = True
             self._condition.notify_all()

@@ -1,4 +1,4 @@
-"""What the user is told while it runs: each trouble once, and once more when it is over."""
+"""What the user reads while it runs: each problem once, and once more when it is over."""
 
 import contextlib
 import logging
@@ -40,7 +40,7 @@ class Notices:
         self._wall_clock, self._say, self._executor = wall_clock, say, executor or InlineExecutor()
         self._lock = threading.Lock()
         self._active: dict[str, bool] = {}
-        """Whether the cause of each trouble is still to be told."""
+        """Whether the cause of each problem has not been shown yet."""
         self._said: deque[Notice] = deque(maxlen=keep)
 
     @property

@@ -1,1 +1,1 @@
-"""What is told of the daemon and what may be changed: status, live settings, the page, and how to find them."""
+"""The page with the live picture, its server, and how other commands find a running daemon."""

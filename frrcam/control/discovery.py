@@ -25,7 +25,7 @@ class Daemon(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     url: str = Field(pattern=r"^http://127\.0\.0\.1:[0-9]{1,5}/[!-~]*$")
-    """The page, with its token: whoever knows it sees the camera."""
+    """The page, with its token: a program that knows it sees the camera."""
     token: str
     pid: int = Field(gt=0, lt=2**31)
 
@@ -39,7 +39,7 @@ def control_path() -> Path:
 def announce(daemon: Daemon, path: Path) -> None:
     """Writes the file, whole or not at all, readable by this user only. Raises OSError.
 
-    Where another daemon is to be found there and answers, it stays: a second one must not hide the service.
+    If another daemon is announced there and answers, its file stays: a second daemon must not hide the service.
     """
     with contextlib.suppress(ControlError):
         ask_status(path)
@@ -50,7 +50,7 @@ def announce(daemon: Daemon, path: Path) -> None:
 
 
 def stand_in(daemon: Daemon, path: Path) -> None:
-    """Announces this daemon where no other is to be found any more. Raises OSError."""
+    """Announces this daemon if no other one runs any more. Raises OSError."""
     with contextlib.suppress(ControlError):
         find_daemon(path)
         return
@@ -71,7 +71,7 @@ def find_daemon(path: Path | None = None) -> Daemon:
         raise ControlError("no frrcam daemon runs for this user; start one: frrcam start")
     if not psutil.pid_exists(daemon.pid):
         path.unlink(missing_ok=True)
-        raise ControlError(f"the frrcam daemon (process {daemon.pid}) is gone without a word; start one: frrcam start")
+        raise ControlError(f"the frrcam daemon (process {daemon.pid}) has crashed; start one: frrcam start")
     return daemon
 
 

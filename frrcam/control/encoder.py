@@ -1,4 +1,4 @@
-"""JPEG for the preview page: made only while somebody watches, once for all who watch the same view."""
+"""JPEG for the preview page: made only while a browser reads it, once for all browsers on the same view."""
 
 import asyncio
 import os

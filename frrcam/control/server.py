@@ -75,7 +75,7 @@ http_log.addFilter(_our_fault)
 
 
 class ControlServer(Closing):
-    """Serves from a thread with its own event loop. Encodes nothing while nobody watches."""
+    """Serves from a thread with its own event loop. Encodes nothing while no browser reads."""
 
     def __init__(
         self,

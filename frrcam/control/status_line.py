@@ -71,11 +71,11 @@ class StatusLine:
                 self._show(self._status())
             if self._shown:
                 print(file=self._err)
-        except OSError as error:  # whoever read it has gone; a meeting does not end for that
+        except OSError as error:  # its reader has gone; a meeting does not end for that
             if self._as_json:
                 _to_nowhere(self._out)
             with contextlib.suppress(OSError):
-                self.say(f"the status is told no more ({error.strerror or error}); the pictures go on")
+                self.say(f"the status is no longer printed ({error.strerror or error}); the pictures go on")
 
     def _show(self, status: Status) -> None:
         if self._as_json:

@@ -16,7 +16,7 @@ STEADY_S = 5.0
 REST_S = 2.0
 """Seconds at the most for which a resting capture does not look whether it is time to stop."""
 BEHIND_S = 1.0
-"""Seconds that a file may fall behind before its clock starts anew (a suspend, a disk asleep) instead of racing."""
+"""Seconds that a file may fall behind before its clock is reset (a suspend, a disk asleep) instead of racing."""
 
 
 class Capture:
@@ -63,7 +63,7 @@ class Capture:
             self._mailbox.close()
 
     def rest(self) -> None:
-        """Lets go of the source until wake(): nobody watches, and its lamp is to go out. From any thread."""
+        """Closes the source until wake(): no program watches, and the camera's lamp goes out. From any thread."""
         if self._wanted.is_set():
             self._wanted.clear()
             self.close()
@@ -90,7 +90,7 @@ class Capture:
                 self._notices.tell(f"{source.info.name}: closing it failed: {one_line(error)}")
 
     def _play(self, source: Source) -> bool:
-        """Plays the open source. True at its end, False if it was lost and is to be opened again."""
+        """Plays the open source. True at its end, False if it was lost and must be opened again."""
         opened = self._clock()
         started: float | None = None
         try:
@@ -135,7 +135,7 @@ class Capture:
             self._notices.raise_("camera", f"{one_line(error)}; trying to get {source.info.name} back")
 
     def _open_again(self) -> Source | None:
-        """Tries until the source opens; None when it is time to stop, or when nobody watches any more."""
+        """Tries until the source opens; None when it is time to stop, or when no program watches any more."""
         while not self._wait(0.0 if self._woken else BACKOFF_S[min(self._attempt, len(BACKOFF_S) - 1)]):
             if not self._wanted.is_set():
                 return None
@@ -147,7 +147,7 @@ class Capture:
                 continue
             with self._lock:
                 self._source = source
-            if not self._wanted.is_set():  # nobody watches any more
+            if not self._wanted.is_set():  # no program watches any more
                 self.close()
             return source
         return None

@@ -34,7 +34,7 @@ WAKE_S = 0.1
 """Seconds between looks at whether to stop."""
 LOAD_AGAIN_S = 30.0
 IDLE_S = 0.25
-"""Seconds between looks at whether to stop while nobody watches; somebody who begins to is noticed at once."""
+"""Seconds between looks at whether to stop while no program watches; a new reader is noticed at once."""
 
 EngineLoader = Callable[[float], Engine]
 """Loads and warms everything for frames of the given period in seconds. Raises FrrcamError."""
@@ -71,7 +71,7 @@ class Daemon:
         """`size` and `fps` are the published ones; `keep` is how many frame records the metrics hold (None: all).
 
         `watch` tells, from the sink's node, who reads it: the source runs only then, or while `viewers` says that
-        somebody looks at the page. None: it always runs.
+        a browser reads the page. None: it always runs.
         `patience_s`: seconds for which a frame's result, or the sink, is waited for; None: what fits the rate.
         """
         self.settings = settings or LiveSettings()
@@ -201,7 +201,7 @@ class Daemon:
             if self._consumers is None and not self.live.sink_lost:
                 self._consumers = self._find_consumers(self._watch)
             if self._consumers is None:
-                self._stop.wait(0 if self._demand.on else IDLE_S)  # whoever looks at the page sees no slower pictures
+                self._stop.wait(0 if self._demand.on else IDLE_S)  # the page gets no slower pictures
             else:
                 watching = self._consumers.watching(0 if self._demand.on else IDLE_S)
         except SinkLost:  # publishing finds it too, and says so
@@ -220,7 +220,7 @@ class Daemon:
         return watch(where) if where.startswith("/dev/") else AlwaysWatched()
 
     def _tell(self) -> None:
-        """What systemd is to know after each turn; and the source anew after a suspend, which it may not survive."""
+        """Notifies systemd after each turn, and reopens the source after a suspend, which it may not survive."""
         if self._suspend.slept() and self._demand.on:
             self._capture.rest()  # _wanted() wakes it
         if self.live.sink_lost or self._idle or self._capture.pausing:
@@ -250,7 +250,7 @@ class Daemon:
             self.notices.raise_("picture", f"a picture was skipped: {type(error).__name__}: {one_line(error)}")
 
     def _load_engines(self) -> None:
-        """Loads an engine; and another one whenever that is lacking, for one that hangs cannot be mended."""
+        """Loads an engine, and another one whenever the engine in use hangs."""
         while not self._stop.is_set():
             if self.live.lacks_engine and not self._load_engine():
                 self._stop.wait(LOAD_AGAIN_S)
@@ -286,7 +286,7 @@ class Daemon:
 
     @property
     def _idle(self) -> bool:
-        """True while the source rests because nobody watches."""
+        """True while the source rests because no program watches."""
         return self._watch is not None and self._capture.live and not self._demand.on
 
     def _state(self) -> str:

@@ -18,7 +18,7 @@ from frrcam.pipeline.pipeline import NATURAL, Outcome
 
 REPLACE_S = (5.0, 30.0, 120.0)
 """Seconds without an answer before another engine is loaded beside the one that hangs: the first, the second, the
-third that does. With so many hanging there is no further one, for each holds its memory."""
+third that does. There is no fourth: each engine that hangs keeps its memory."""
 
 PLAIN = Plan("plain", "", None, 0, 0, False)
 STARTING = replace(PLAIN, reason="the networks are being loaded")
@@ -61,7 +61,7 @@ class Enhancer:
 
     @property
     def lacks_engine(self) -> bool:
-        """True if one is to be loaded: there is none, or it hangs for long and not too many do. From any thread."""
+        """True if one must be loaded: there is none, or it hangs for long and not too many do. From any thread."""
         aside = self._aside
         if self.engine is None:
             return True
@@ -159,7 +159,7 @@ class Enhancer:
             return True
         if hung:
             self._retry.failed(self._clock())
-            self._forget = True  # plain pictures stood there meanwhile: the effect comes up anew
+            self._forget = True  # plain pictures were shown meanwhile: the effect fades in again
         else:  # the budget is to know that so much is too much
             engine.budget.observe(self._asked, outcome.stages, outcome.wanted, took, self._clock())
         return True

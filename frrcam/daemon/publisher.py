@@ -28,7 +28,7 @@ from frrcam.sinks.base import Sink, SinkFactory, SinkInfo, WatchedSink
 HELD_AFTER_S = 1.0
 """Seconds without a picture before the last one is published again, with a notice."""
 IDLE_EVERY_S = 2.0
-"""Seconds between placeholders while nobody watches."""
+"""Seconds between placeholders while no program watches."""
 HELD_EVERY_S = 0.09
 """Seconds between such pictures: ten a second, for the question comes once in a frame's time."""
 PATIENCE = 4
@@ -91,7 +91,7 @@ class Live:
 
     @property
     def lacks_engine(self) -> bool:
-        """True if one is to be loaded: there is none, or it hangs. From any thread."""
+        """True if one must be loaded: there is none, or it hangs. From any thread."""
         return self._enhancer.lacks_engine
 
     @property
@@ -106,7 +106,7 @@ class Live:
 
     @property
     def failed(self) -> SinkError | None:
-        """Why the file that is published to can no longer be: nothing more is to be done."""
+        """Why the file that is published to cannot be written any more; None if it can. The run ends."""
         return self._outlet.failed
 
     @property
@@ -149,7 +149,9 @@ class Live:
         if now - self._last_seen < self._held_after_s or now - self._last_sent < HELD_EVERY_S:
             return
         frame = self._served or self._waiting(now)
-        if self._held is None:  # said at its beginning only: later it might be just over, and nobody would take it back
+        if (
+            self._held is None
+        ):  # reported only at its beginning: later it might be over already, and would never be resolved
             gone = now - self._last_seen
             text = f"{frame.source}: no pictures for {gone:.0f} s; waiting for it"
             self._notices.raise_("camera", text, cause_unknown=True)
@@ -158,7 +160,7 @@ class Live:
         self._publish(self._held, frame, None)
 
     def idle(self) -> None:
-        """Called now and then while nobody watches: a placeholder, so that the camera stays listed and tells nothing.
+        """Called now and then while no program watches: a placeholder, so that the camera stays listed.
 
         The picture that the next reader sees first is not one of the call before, and none of them is left in a buffer
         that any program may map: the first placeholder takes the place of all.
@@ -171,7 +173,7 @@ class Live:
             self._served = self._held = self.last = None
             self.faces = self.fresh = self._wanted = 0
             self.metrics.forget()
-            self._placeholder = with_notice(frame.image, "The camera is off until somebody watches")
+            self._placeholder = with_notice(frame.image, "The camera is off until a program uses it")
             again = self._outlet.info.keeps - 1
         self._publish(self._placeholder, frame, None)
         for _ in range(again):

@@ -2,7 +2,7 @@
 
 v4l2loopback 0.13 and later tells it by a private event: sent when a reader starts or stops to stream, and not to a
 program that only opens the device to list it. For older ones, the open descriptors of other programs are looked at.
-Where even those cannot be seen, somebody is taken to be watching.
+Where even those cannot be seen, a reader is assumed.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ LOOK_S: Final = 1.0
 LOOK_SHARE: Final = 0.008
 """Share of a core that looking may take."""
 SURE_S: Final = 0.25
-"""Seconds after which whoever has just opened it must still have it open to count."""
+"""Seconds after which a program that has just opened it must still have it open to count."""
 BYSTANDERS: Final = frozenset({"wireplumber", "pipewire-media-"})
 """Programs that may keep cameras open to list them; the kernel cuts names after 15 letters."""
 GRACE_S: Final = 10.0
@@ -39,7 +39,7 @@ class Consumers(Protocol):
         """How it is known, for people: one phrase."""
 
     def watching(self, timeout: float) -> bool:
-        """True if somebody reads now. Waits for that to change, `timeout` seconds at the most; 0 does not wait.
+        """True if a program reads now. Waits for that to change, `timeout` seconds at the most; 0 does not wait.
 
         Raises SinkLost when the device is gone.
         """
@@ -68,7 +68,7 @@ def open_consumers(
 
 
 class ClientEvents(Closing):
-    """Told by v4l2loopback 0.13 and later, through a descriptor of its own that never streams."""
+    """Events of v4l2loopback 0.13 and later, through a descriptor of its own that never streams."""
 
     how = "v4l2loopback tells who watches"
 
@@ -144,9 +144,9 @@ class Openers(Closing):
 
 
 class AlwaysWatched(Closing):
-    """Nothing can be known, so somebody is."""
+    """Nothing can be known, so a reader is assumed."""
 
-    how = "it cannot be told who watches, so the camera stays on"
+    how = "it is not known which programs watch, so the camera stays on"
 
     def watching(self, timeout: float) -> bool:
         return True
@@ -156,7 +156,7 @@ class AlwaysWatched(Closing):
 
 
 class SinkReaders(Closing):
-    """Told by the sink itself, which stays the outlet's to close."""
+    """Asks the sink itself, which the sink worker closes."""
 
     def __init__(self, sink: WatchedSink) -> None:
         self.how = sink.how
@@ -170,12 +170,12 @@ class SinkReaders(Closing):
 
 
 class FakeConsumers(Closing):
-    """Somebody watches while `readers` says so; the device is gone once `gone` does. For tests."""
+    """A program watches while `readers` says so; the device is gone once `gone` does. For tests."""
 
     how = "fake"
 
     def __init__(self, readers: bool = False, wait: Callable[[float], object] = lambda _: None) -> None:
-        """`wait` is called with each timeout: a test's clock may turn there, or somebody begin to watch."""
+        """`wait` is called with each timeout: a test's clock may turn there, or a program begin to watch."""
         self.readers, self.gone, self.closed = readers, False, 0
         self._wait = wait
 
@@ -191,7 +191,7 @@ class FakeConsumers(Closing):
 
 
 class OnDemand:
-    """Whether the camera is to run: at once when somebody watches, and for a grace time after the last one."""
+    """Whether the camera must run: at once when a program watches, and for a grace time after the last one."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, *, grace_s: float = GRACE_S) -> None:
         self.on = False

@@ -146,7 +146,7 @@ class Outlet:
         try:
             if aside.overdue:
                 aside.settle()
-        except Exception as error:  # of the last picture, and nobody else asks for it any more
+        except Exception as error:  # of the last picture; no later call would raise it
             if not self.info.reopens:
                 self._fail(error)
         self._close(sink or self._sink)

@@ -12,7 +12,7 @@ from frrcam.closing import Closing
 
 
 class Monitor(Protocol):
-    """Told of every file and frame; used as a context manager around all of them."""
+    """Gets every file and frame; used as a context manager around all of them."""
 
     def begin(self, source: Path, frames: int | None) -> None:
         """A file is begun; `frames` is how many pictures it should have, None if that is not known."""

@@ -35,7 +35,7 @@ MAX_FACES = sys.maxsize
 SETTLE_S = (0.5, 0.25)
 """Seconds before a file's first picture at which it is held up already: a doubtful face is believed when it is seen
 twice, and its effect then takes a moment to come up, which suits a call and not a file. The same after a gap, where
-the pipeline begins anew."""
+the pipeline starts over."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ class Tracker:
     def update(self, image: Image, timestamp: float, detections: list[Detection] | None) -> list[Track]:
         """The faces of this picture, largest first.
 
-        image       H×W×3 uint8 BGR; another size than before begins anew
+        image       H×W×3 uint8 BGR; another size than before starts over
         timestamp   seconds; intervals may vary, one that is not positive counts as a thirtieth of a second
         detections  what the detector found in this very picture; None if it was not asked
         """

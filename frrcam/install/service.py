@@ -115,7 +115,7 @@ def install(say: Say, host: Host | None = None) -> None:
     """Writes the unit and starts it, now and at every login.
 
     Raises ControlError (no systemd for this user, it does not start), UsageError (under sudo), SinkUnusable (the unit
-    is somebody else's), SinkForbidden (it cannot be written).
+    was not written by frrcam), SinkForbidden (it cannot be written).
     """
     host = host or Host()
     if host.environment.get("SUDO_USER"):
@@ -135,7 +135,7 @@ def install(say: Say, host: Host | None = None) -> None:
 
 
 def _start(host: Host, say: Say, text: str) -> Ran:
-    """Writes the unit where it is not so yet and starts it, anew if it runs; how that went."""
+    """Writes the unit if it differs, and starts or restarts it; how that went."""
     change = files.writing(host.unit_path, text, host.system)
     if change:
         say(str(change).splitlines()[0])
@@ -168,20 +168,24 @@ def status(host: Host | None = None) -> ServiceStatus:
     host = host or Host()
     _session_version(host)
     ran = _systemctl(host, "show", UNIT, f"--property={','.join(PROPERTIES)}")
-    told = dict(line.partition("=")[::2] for line in ran.output.splitlines())
-    active, result, restarts = told.get("ActiveState", "unknown"), told.get("Result", ""), told.get("NRestarts", "")
-    detail = result if active == "failed" else told.get("SubState", "")
+    properties = dict(line.partition("=")[::2] for line in ran.output.splitlines())
+    active, result, restarts = (
+        properties.get("ActiveState", "unknown"),
+        properties.get("Result", ""),
+        properties.get("NRestarts", ""),
+    )
+    detail = result if active == "failed" else properties.get("SubState", "")
     try:
         daemon = host.ask()
     except ControlError:
         daemon = None
     return ServiceStatus(
-        installed=told.get("LoadState") == "loaded",
-        enabled=told.get("UnitFileState") == "enabled",
+        installed=properties.get("LoadState") == "loaded",
+        enabled=properties.get("UnitFileState") == "enabled",
         active=active == "active",
         state=f"{active} ({detail})" if detail else active,
         restarts=int(restarts) if restarts.isdecimal() else 0,
-        text=told.get("StatusText", ""),
+        text=properties.get("StatusText", ""),
         daemon=daemon,
     )
 

@@ -49,7 +49,7 @@ class Camera:
     link: str
     """The name under /dev/v4l that stays the camera's own when numbers change; "" where udev makes none."""
     bus: str
-    """Where it is plugged in; the colour and the infrared camera of one laptop share it. "" where not told."""
+    """Where it is plugged in; the colour and the infrared camera of one laptop share it. "" where not known."""
     formats: tuple[Format, ...]
     loopback: bool
     """True if another program's pictures come out of it: never chosen unless it is named."""
@@ -94,16 +94,16 @@ def list_virtual_cameras(system: System = LINUX) -> tuple[VirtualCamera, ...]:
     """The v4l2loopback devices, by number. Empty where the module is not loaded."""
     found = []
     for node in sysfs.nodes(system):
-        told = sysfs.loopback(node.number, system)
+        loopback = sysfs.loopback(node.number, system)
         try:
             with system.opened(node.path) as fd:
                 answer = v4l2.query_capability(system, fd)
         except OSError as error:
-            if told is not None:
-                found.append(_unasked_virtual(node, told, _problem(error, node.path, system), system))
+            if loopback is not None:
+                found.append(_unasked_virtual(node, loopback, _problem(error, node.path, system), system))
             continue
         if answer.driver == LOOPBACK_DRIVER:
-            found.append(_virtual(node, told, answer, system))
+            found.append(_virtual(node, loopback, answer, system))
     return tuple(found)
 
 
@@ -160,7 +160,7 @@ def as_json(cameras: Sequence[Camera], virtual_cameras: Sequence[VirtualCamera])
 
 
 def _ask_camera(node: Node, system: System, size: tuple[int, int] | None) -> Camera | None:
-    told = sysfs.loopback(node.number, system)
+    attributes = sysfs.loopback(node.number, system)
     link = next(iter(sysfs.links(node.path, system)), "")
     try:
         with system.opened(node.path) as fd:
@@ -169,10 +169,12 @@ def _ask_camera(node: Node, system: System, size: tuple[int, int] | None) -> Cam
                 return None
             formats = tuple(_formats(system, fd, size))
     except OSError as error:
-        if node.index or (told is not None and told.state != "capture"):
+        if node.index or (attributes is not None and attributes.state != "capture"):
             return None
         users = sysfs.holders(node.path, system)
-        return Camera(node.name, node.path, link, "", (), told is not None, users, _problem(error, node.path, system))
+        return Camera(
+            node.name, node.path, link, "", (), attributes is not None, users, _problem(error, node.path, system)
+        )
     users = sysfs.holders(node.path, system)
     loopback = answer.driver == LOOPBACK_DRIVER
     return Camera(answer.card or node.name, node.path, link, answer.bus_info, formats, loopback, users)
@@ -191,11 +193,11 @@ def _formats(system: System, fd: int, size: tuple[int, int] | None) -> Iterator[
         yield Format(item.fourcc, item.description, tuple(modes))
 
 
-def _virtual(node: Node, told: Loopback | None, answer: CapabilityInfo, system: System) -> VirtualCamera:
+def _virtual(node: Node, loopback: Loopback | None, answer: CapabilityInfo, system: System) -> VirtualCamera:
     ways = answer.capabilities & (Capability.VIDEO_CAPTURE | Capability.VIDEO_OUTPUT)
     exclusive = ways != Capability.VIDEO_CAPTURE | Capability.VIDEO_OUTPUT
-    if told is not None and told.state:
-        producing: bool | None = told.state == "capture"
+    if loopback is not None and loopback.state:
+        producing: bool | None = loopback.state == "capture"
     else:
         producing = Capability.VIDEO_CAPTURE in ways if exclusive else None
     return VirtualCamera(
@@ -204,15 +206,15 @@ def _virtual(node: Node, told: Loopback | None, answer: CapabilityInfo, system: 
         exclusive_caps=exclusive,
         producing=producing,
         output=Capability.VIDEO_OUTPUT in ways,
-        format=told.format if told is not None else "",
+        format=loopback.format if loopback is not None else "",
         busy_by=sysfs.holders(node.path, system),
     )
 
 
-def _unasked_virtual(node: Node, told: Loopback, problem: str, system: System) -> VirtualCamera:
-    producing = told.state == "capture" if told.state else None
+def _unasked_virtual(node: Node, loopback: Loopback, problem: str, system: System) -> VirtualCamera:
+    producing = loopback.state == "capture" if loopback.state else None
     users = sysfs.holders(node.path, system)
-    return VirtualCamera(node.name, node.path, None, producing, False, told.format, users, problem)
+    return VirtualCamera(node.name, node.path, None, producing, False, loopback.format, users, problem)
 
 
 def _by_node(path: str, device: str, cameras: Sequence[Camera], system: System) -> Camera:
@@ -241,7 +243,7 @@ def _why_unusable(path: str, system: System) -> SourceForbidden | SourceUnusable
         return SourceUnusable(f"{path}: not a camera; see: frrcam devices")
     if answer.driver == LOOPBACK_DRIVER:
         return SourceUnusable(
-            f'{path}: the virtual camera "{answer.card}", which nobody publishes on; name a real camera'
+            f'{path}: the virtual camera "{answer.card}", on which no program publishes; name a real camera'
         )
     if Capability.META_CAPTURE in answer.capabilities:
         return SourceUnusable(f"{path}: carries a camera's metadata and no pictures; see: frrcam devices")

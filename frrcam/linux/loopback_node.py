@@ -10,7 +10,7 @@ from frrcam.linux.sysfs import SOUND_SINCE, holders, module
 from frrcam.linux.v4l2 import LINUX, BufferType, Capability, System, query_capability, stream_on
 
 SILENT_S: Final = 3.0
-"""Seconds without a picture after which nobody publishes: frrcam itself sends one every two while nobody watches."""
+"""Seconds without a picture after which no program publishes: frrcam sends one every two seconds even when idle."""
 LOOK_S: Final = 0.1
 
 

@@ -1,7 +1,7 @@
 """A camera in PipeWire, through PipeWire's own C library: what is used of it, and no more.
 
 GStreamer's pipewiresink was tried first. Debian 12's waits for ever for a buffer once its first reader has gone, and
-tells nobody whether there is one; this stream leaves a picture out where it has no buffer, and knows who reads.
+does not show whether there is one; this stream leaves a picture out where it has no buffer, and knows who reads.
 """
 
 import contextlib
@@ -42,7 +42,7 @@ OUTPUT, ANY_TARGET = 1, 0xFFFFFFFF
 MAP_BUFFERS, DRIVER = 1 << 2, 1 << 3
 """enum pw_stream_flags. A driver says itself when a picture is there."""
 ERROR, UNCONNECTED, CONNECTING, PAUSED, STREAMING = range(-1, 4)
-"""enum pw_stream_state. Streaming: somebody reads."""
+"""enum pw_stream_state. Streaming: a program reads."""
 
 
 class Chunk(ctypes.Structure):
@@ -163,7 +163,7 @@ class PipeWireStream(Closing):
         return self._error or "PipeWire has ended" if self._state in (ERROR, UNCONNECTED) else None
 
     def watching(self, timeout: float) -> bool:
-        """True if somebody reads. Waits for that to change, or for a fault, `timeout` seconds at the most."""
+        """True if a program reads. Waits for that to change, or for a fault, `timeout` seconds at the most."""
         with self._changed:
             before = self._state == STREAMING
             if timeout > 0:
@@ -171,7 +171,7 @@ class PipeWireStream(Closing):
             return self._state == STREAMING
 
     def offer(self, payload: Payload) -> bool:
-        """Gives the picture to whoever reads; False if nobody does, or none of their buffers is free."""
+        """Gives the picture to the readers; False if there are none, or none of their buffers is free."""
         if self._state != STREAMING:
             return False
         with self._locked():

@@ -1,4 +1,4 @@
-"""What systemd is told: the datagrams of sd_notify(3), the watchdog of sd_watchdog_enabled(3); no library needed."""
+"""Notifications to systemd: the datagrams of sd_notify(3), the watchdog of sd_watchdog_enabled(3); no library."""
 
 import logging
 import os
@@ -58,7 +58,7 @@ def watchdog_interval(environment: Mapping[str, str], pid: int) -> float | None:
 
 
 class NullNotifier(Closing):
-    """Nobody is to be told."""
+    """For a run that systemd did not start: notifies nothing."""
 
     watchdog_s: float | None = None
 
@@ -107,28 +107,28 @@ class SystemdNotifier(Closing):
         try:
             self._socket.sendto(line.encode(), self._address)
         except OSError as error:  # the manager is gone, or its queue is full: the next one may arrive
-            log.debug("systemd was not told %s: %s", line, error)
+            log.debug("systemd was not notified of %s: %s", line, error)
 
 
 class FakeNotifier(Closing):
-    """Keeps what it is told, as systemd would read it. For tests."""
+    """Keeps what is sent, as systemd would read it. For tests."""
 
     def __init__(self, watchdog_s: float | None = None) -> None:
         self.watchdog_s = watchdog_s
-        self.told: list[str] = []
+        self.sent: list[str] = []
         self.closed = 0
 
     def ready(self) -> None:
-        self.told.append("READY=1")
+        self.sent.append("READY=1")
 
     def status(self, text: str) -> None:
-        self.told.append(f"STATUS={text}")
+        self.sent.append(f"STATUS={text}")
 
     def alive(self) -> None:
-        self.told.append("WATCHDOG=1")
+        self.sent.append("WATCHDOG=1")
 
     def stopping(self) -> None:
-        self.told.append("STOPPING=1")
+        self.sent.append("STOPPING=1")
 
     def close(self) -> None:
         self.closed += 1
@@ -137,7 +137,7 @@ class FakeNotifier(Closing):
 class Watchdog:
     """When to feed the watchdog: only for pictures really published, or for having rightly published none.
 
-    A loop that turns without publishing leaves no mark, so it is not due, and systemd starts the daemon anew.
+    A loop that turns without publishing leaves no mark, so it is not due, and systemd restarts the daemon.
     """
 
     def __init__(self, interval_s: float | None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -152,11 +152,11 @@ class Watchdog:
         self._alive = True
 
     def idle(self) -> None:
-        """No picture was to go out: nobody watches, a clip pauses, or the virtual camera is gone and looked for."""
+        """No picture was due: no program watches, a clip pauses, or the virtual camera is gone and looked for."""
         self._alive = True
 
     def due(self) -> bool:
-        """True if the watchdog is to be fed now; the mark is used up by that."""
+        """True if the watchdog must be fed now; the mark is used up by that."""
         if self._every_s is None or not self._alive or self._clock() - self._fed < self._every_s:
             return False
         self._fed, self._alive = self._clock(), False

@@ -1,4 +1,4 @@
-"""Whether the machine was asleep. After a suspend a camera may hang, or be another number: it is opened anew."""
+"""Whether the machine was asleep. After a suspend a camera may hang, or have another number: it is reopened."""
 
 import time
 from collections.abc import Callable

@@ -105,7 +105,7 @@ def holders(node: str, system: System = LINUX) -> tuple[Holder, ...]:
 
 
 def loopback(number: int, system: System = LINUX) -> Loopback | None:
-    """The attributes v4l2loopback gives its device videoN; None if it is somebody else's device or there is none."""
+    """The attributes v4l2loopback gives its device videoN; None if another driver's device or none is there."""
     home = f"/sys/devices/virtual/video4linux/video{number}"
     carried = system.read(f"{home}/format")
     if carried is None and system.read(f"{home}/max_openers") is None:

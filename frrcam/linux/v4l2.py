@@ -216,7 +216,7 @@ def enum_frame_intervals(system: System, fd: int, fourcc: str, width: int, heigh
 
 
 def request_buffers(system: System, fd: int, count: int) -> int:
-    """VIDIOC_REQBUFS for mapped buffers of a capture: how many there are. Raises OSError (EBUSY: somebody streams)."""
+    """VIDIOC_REQBUFS for mapped buffers of a capture: how many there are. Raises OSError (EBUSY: in use)."""
     argument = bytearray(20)
     struct.pack_into("III", argument, 0, count, BufferType.VIDEO_CAPTURE, 1)
     system.ioctl(fd, VIDIOC_REQBUFS, argument)

@@ -11,7 +11,7 @@ from av.video.reformatter import ColorPrimaries, ColorTrc
 from frrcam.errors import SourceForbidden, SourceUnusable
 
 REJOINED_S = 1.0
-"""Seconds by which a clip's clock may go back; further, and it has begun anew, as where two recordings were joined."""
+"""Seconds by which a clip's clock may go back; further, and it has been reset, as where two recordings were joined."""
 
 
 @dataclass(frozen=True)

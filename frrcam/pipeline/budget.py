@@ -41,10 +41,10 @@ FADE_S = 0.25
 COLD_FRAMES = 4
 """First frames with a face that teach nothing: memory is got, caches fill, libraries make up their minds."""
 GAP_S = 1.0
-"""Seconds between frames (nobody watched, a suspend, a lost camera) after which headroom has to prove itself anew, and
+"""Seconds between frames (no reader, a suspend, a lost camera) after which headroom has to prove itself again, and
 what the last frames were like, and where faces stood, says nothing."""
 GAP_PERIODS = 3
-"""Frame periods that are no such gap, however long: at one picture a second, each is to be enhanced."""
+"""Frame periods that are no such gap, however long: at one picture a second, each must be enhanced."""
 
 
 def longest_gap(period: float) -> float:
@@ -77,7 +77,7 @@ class Budget:
         self._costs = Costs(period, restore_s, detect_s, together)
         self._level, self._cold = 0, COLD_FRAMES
         self._reason = "nothing speaks against it"
-        self._credit, self._anew = 0.0, True
+        self._credit, self._restarted = 0.0, True
         self._detected_at = -math.inf
         self._roomy_since: list[float | None] = [None] * len(self.rungs)
         self._patience = [PATIENCE_S] * len(self.rungs)
@@ -101,7 +101,7 @@ class Budget:
         elapsed = now - self._planned_at if self._planned_at is not None else 0.0
         if not 0 <= elapsed <= self._gap:
             awaited, faces = faces, 0  # where they were says nothing of where they are
-            self._begin_anew(max(0.0, elapsed))
+            self._start_over(max(0.0, elapsed))
         self._planned_at = now
         self._move(max(faces, 1), now)  # what one face would cost is settled before it comes
         rung = self.rung
@@ -109,8 +109,8 @@ class Budget:
         # in seconds too: where a dim room's pictures come seldom, the last change would fade before its frame comes
         share = max(1 / rung.every, min(elapsed / HOLD_SECONDS, 1 / 2))
         self._credit = min(self._credit + served * share, float(served))
-        if served and self._anew:  # the first face is enhanced at once, whatever the rung
-            self._credit, self._anew = max(self._credit, 1.0), False
+        if served and self._restarted:  # the first face is enhanced at once, whatever the rung
+            self._credit, self._restarted = max(self._credit, 1.0), False
         fresh = int(self._credit + 1e-9)
         detect = self._due(rung, served, fresh, int(served * share + 1e-9), urgent, now)
         if detect and fresh and not self._detects_beside(rung, served, fresh):
@@ -120,7 +120,7 @@ class Budget:
             self._fading -= 1
             return Plan(rung.name, self._reason, self._faded, 0, 0, False)
         limit = rung.faces or self.max_faces
-        # whoever is found again after a pause is not shown plain first: one late frame does not show beside the pause
+        # after a pause, refresh every face at once: one late frame is not noticed next to the pause
         fresh = fresh or rung.serves(awaited)
         return Plan(rung.name, self._reason, rung.model, limit if rung.model else 0, fresh, detect)
 
@@ -183,20 +183,20 @@ class Budget:
                 self._climbed_at = now
                 return
 
-    def _begin_anew(self, gap: float) -> None:
+    def _start_over(self, gap: float) -> None:
         """After a pause: the first frame is searched for faces, the first ones teach nothing, and a network that a load
-        had ruled out is tried at once, for somebody has just begun to look and the load may be gone."""
+        had ruled out is tried at once, for a reader has just come and the load may be gone."""
         self._costs.paused()
         self._roomy_since = [None] * len(self.rungs)
         self._detected_at, self._credit, self._cold = -math.inf, 0.0, COLD_FRAMES
-        self._anew = True
+        self._restarted = True
         self._late.clear()
         if gap >= HELD_S:
             self._patience = [PATIENCE_S] * len(self.rungs)
         if self.rung.model is None:
             fitting = (level for level in range(self._level) if self._fits(level, 1, FULL))
             if (target := next(fitting, self._level)) != self._level:
-                self._enter(target, f"tried anew after a pause of {gap:.0f} s")
+                self._enter(target, f"tried again after a pause of {gap:.0f} s")
 
     def _descend(self, faces: int, now: float, reason: str) -> None:
         below = range(self._level + 1, len(self.rungs))

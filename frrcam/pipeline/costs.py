@@ -43,7 +43,7 @@ class Costs:
         return self.mean(model, served, fresh) + slow * self._alone(fresh)
 
     def _alone(self, fresh: float) -> float:
-        """How many faces one after the other take as long as so many (on average) of one frame."""
+        """How many faces one after the other take as long as `faces` (on average) of one frame."""
         second = 2 * self._together - 1
         return fresh if fresh <= 1 else 1 + (fresh - 1) * second if fresh <= 2 else fresh * self._together
 
@@ -97,8 +97,8 @@ class Costs:
 def _believed(restore_s: Mapping[str, float], period: float) -> dict[str, float]:
     """The warm-up's seconds, of which the lightest network's are the least, and one period at the most.
 
-    Beside a session that starts, a warm-up takes many times too long. What by its word fits no rung would never be run,
-    and so never be measured: plain pictures until the next start.
+    Beside a session that starts, a warm-up measures many times too long. A network that fits no level by such a
+    figure would never be run, and so never be measured: plain pictures until the next start.
     """
     least = min(restore_s.values(), default=period)
     slow = max(least / period, 1.0)

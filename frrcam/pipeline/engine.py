@@ -84,13 +84,13 @@ def load_engine(settings: Settings, period: float, notices: Notices) -> Engine:
 
 
 def loaded(engine: Engine, load: Callable[[float], Engine]) -> Callable[[float], Engine]:
-    """A loader that gives what is loaded already, once; then, should that hang, it loads anew."""
+    """A loader that gives what is loaded already, once; after that, should that engine hang, it loads another."""
     ready = [engine]
     return lambda period: ready.pop() if ready else load(period)
 
 
 def restore_time(restorer: Restorer, faces: int = 1) -> float:
-    """Seconds that so many faces of one frame take on the restorer."""
+    """Seconds that `faces` faces of one frame take on the restorer."""
     crop: Image = np.random.default_rng(0).integers(0, 255, (restorer.size, restorer.size, 3), np.uint8)
     return _median_time(lambda: restorer.restore([crop] * faces))
 

@@ -13,7 +13,7 @@ STAGES = ("capture", "detect", "track", "align", "restore", "light", "compose", 
 
 @dataclass(frozen=True, slots=True)
 class FrameRecord:
-    """One frame that was to be published. Times in seconds."""
+    """One frame that was due for publishing. Times in seconds."""
 
     stages: Mapping[str, float]
     total: float

@@ -24,7 +24,7 @@ MANIFEST = "manifest.toml"
 
 
 class ModelEntry(BaseModel):
-    """One network on disk. What a detector does not have, or nobody measured, is None."""
+    """One network on disk. What a detector does not have, or was not measured, is None."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 

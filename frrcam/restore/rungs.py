@@ -76,7 +76,7 @@ def load_family(
     model: "auto" for the family, a NAME or FILE.onnx for that one alone.
     provider: "auto" for the fastest measured, or a name: that one must work (ProviderError).
     beside: one for them all, as OnnxRestorer's.
-    limit: at most so many, the best ones.
+    limit: how many at most, the best ones.
     Raises UsageError for a provider of no such name, and ModelError's children for what is wrong with a file.
     """
     wanted = None if provider == "auto" else providers.named(provider)

@@ -22,7 +22,7 @@ Notices = Callable[[str], None]
 
 
 def silent(text: str) -> None:
-    """Notices for nobody: the log has them all the same."""
+    """Drops notices: the log has them all the same."""
 
 
 class Session(Protocol):

@@ -18,9 +18,9 @@ class SinkInfo:
     where: str
     """The node, path or address."""
     keeps: int = 1
-    """So many of the newest pictures the far end may keep, for others to see later."""
+    """How many of the newest pictures the far end may keep, for others to see later."""
     reopens: bool = True
-    """False for a file: opened again it would begin anew, without what it had. One that fails ends the run."""
+    """False for a file: reopened it would lose what it had. One that fails ends the run."""
 
 
 class Sink(Protocol):
@@ -53,7 +53,7 @@ class WatchedSink(Protocol):
         """How it is known, for people: one phrase."""
 
     def watching(self, timeout: float) -> bool:
-        """True if somebody reads now. Waits for that to change, `timeout` seconds at the most; 0 does not wait.
+        """True if a program reads now. Waits for that to change, `timeout` seconds at the most; 0 does not wait.
 
         Raises SinkLost when the far end is gone.
         """

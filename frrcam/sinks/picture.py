@@ -50,11 +50,11 @@ def read_extras(path: Path, image: Image) -> Extras:
     raw = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     if hasattr(cv2, "imdecodeWithMetadata"):
         _, kinds, chunks = cv2.imdecodeWithMetadata(data, flags=cv2.IMREAD_REDUCED_GRAYSCALE_8)
-        told = {kind: np.asarray(chunk, np.uint8).ravel() for kind, chunk in zip(kinds, chunks, strict=True)}
-        found = told.get(cv2.IMAGE_METADATA_ICCP)
+        metadata = {kind: np.asarray(chunk, np.uint8).ravel() for kind, chunk in zip(kinds, chunks, strict=True)}
+        found = metadata.get(cv2.IMAGE_METADATA_ICCP)
         if found is not None and found[16:20].tobytes() == b"RGB ":
             profile = found
-        if block := upright(told.get(cv2.IMAGE_METADATA_EXIF, np.empty(0, np.uint8)).tobytes()):
+        if block := upright(metadata.get(cv2.IMAGE_METADATA_EXIF, np.empty(0, np.uint8)).tobytes()):
             exif = np.frombuffer(block, np.uint8)
     if raw is not None and raw.dtype == np.uint16:
         raw = np.asarray(raw // 256, np.uint8)  # as the picture's own 16 bits have become 8, but for TIFF's rounding

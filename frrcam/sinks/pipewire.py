@@ -24,10 +24,10 @@ class Stream(Protocol):
         """Why there is no node any more, or None."""
 
     def watching(self, timeout: float) -> bool:
-        """True if somebody reads. Waits for that to change, or for a fault, `timeout` seconds at the most."""
+        """True if a program reads. Waits for that to change, or for a fault, `timeout` seconds at the most."""
 
     def offer(self, payload: Payload) -> bool:
-        """Gives the picture to whoever reads; False if it was left out."""
+        """Gives the picture to the readers; False if it was left out."""
 
     def close(self) -> None:
         """Takes the node away. Idempotent."""
@@ -65,7 +65,7 @@ class PipeWireSink(Closing):
         self._stream.offer(payload)
 
     def watching(self, timeout: float) -> bool:
-        """True if somebody reads now. Waits for that to change, `timeout` seconds at the most. Raises SinkLost."""
+        """True if a program reads now. Waits for that to change, `timeout` seconds at the most. Raises SinkLost."""
         self._check()
         return self._stream.watching(timeout)
 

@@ -1,4 +1,4 @@
-"""The newest picture, before and after, kept for whoever looks: the preview page draws from here."""
+"""The newest picture, before and after, kept for the preview page."""
 
 import threading
 from dataclasses import dataclass

@@ -31,7 +31,18 @@ MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _FAILURES = (FFmpegError, OSError, ValueError)
 _BT601 = 6
 """AVCOL_SPC_SMPTE170M; PyAV's Colorspace numbers are swscale's."""
-_TOLD = ("artist", "comment", "copyright", "creation_time", "date", "description", "location", "make", "model", "title")
+_KEPT_TAGS = (
+    "artist",
+    "comment",
+    "copyright",
+    "creation_time",
+    "date",
+    "description",
+    "location",
+    "make",
+    "model",
+    "title",
+)
 """What a clip says of itself and is kept, as a picture's EXIF is: names that FFmpeg has for it in every container."""
 _PHONES = {
     "com.apple.quicktime.creationdate": "date",
@@ -184,7 +195,7 @@ class VideoSink(Closing):
         container = self._held.enter_context(open_clip(source))
         for name, text in container.metadata.items():
             name = name.lower()  # Matroska's are in capitals
-            if (known := _PHONES.get(name, name)) in _TOLD:
+            if (known := _PHONES.get(name, name)) in _KEPT_TAGS:
                 self._container.metadata[known] = text
         streams: dict[int, Stream] = {}
         for stream in container.streams.audio:
@@ -193,7 +204,7 @@ class VideoSink(Closing):
             try:
                 streams[stream.index] = added = self._container.add_stream_from_template(stream)
                 if (layout := stream.codec_context.layout).name.endswith(" channels"):
-                    # not told, as in AVI, where MP4 asks for it when the file is to be completed: the usual one
+                    # not known, as in AVI, where MP4 needs it when the file is completed: the usual one
                     added.codec_context.layout = f"{layout.nb_channels}c"
                 added.metadata.update({name: stream.metadata[name] for name in _NAMES if name in stream.metadata})
             except ValueError as error:
@@ -279,7 +290,7 @@ def _copied_packets(
         index = packet.stream.index
         shift = shifts.setdefault(index, round(start / packet.time_base))
         end = ends.get(index, packet.dts - shift)
-        if (packet.dts - shift - end) * packet.time_base < -REJOINED_S:  # its clock begins anew: go on
+        if (packet.dts - shift - end) * packet.time_base < -REJOINED_S:  # its clock was reset: go on
             shift = shifts[index] = packet.dts - end
         packet.dts -= shift
         packet.pts = packet.dts if packet.pts is None else packet.pts - shift

@@ -50,13 +50,13 @@ class Node(Protocol):
     output: bool
     """True if the device takes pictures now."""
     capture: bool
-    """True if the device gives pictures now: with exclusive_caps=1, that somebody publishes to it already."""
+    """True if the device gives pictures now: with exclusive_caps=1, that a program publishes to it already."""
 
     def fault(self) -> str | None:
         """Why the device can no longer be published to, or None. Cheap enough for every frame."""
 
     def revive(self) -> None:
-        """Mends the ability to take pictures, where an old driver has lost it; asks for both abilities again."""
+        """Restores the ability to take pictures, where an old driver has lost it; asks for both abilities again."""
 
     def announce(self) -> None:
         """Tells the system that the device has begun, or ceased, to give pictures. Raises nothing."""
@@ -210,7 +210,7 @@ def _trouble(path: str, label: str, node: Node) -> str | None:
         )
     return (
         f"{path} takes no pictures any more: v4l2loopback up to 0.12.7 can lose that ability when a program stops "
-        f"publishing; load it anew: sudo modprobe -r v4l2loopback && {modprobe_line(label)}"
+        f"publishing; reload it: sudo modprobe -r v4l2loopback && {modprobe_line(label)}"
     )
 
 

@@ -20,7 +20,7 @@ class SourceInfo:
     fps: float
     """Pictures a second: what the camera agreed to, or what the file says."""
     live: bool
-    """True if read() waits for the world; False if pictures are there at once and whoever plays them keeps time."""
+    """True if read() waits for the world; False if pictures are there at once and the player keeps time."""
     pixel_format: str = ""
     """The wire format where one is known, e.g. "MJPG"."""
     reopen_as: str | None = None

@@ -31,7 +31,7 @@ DEFAULT_FPS: Final = 30.0
 FORMATS: Final = ("MJPG", "YUYV", "UYVY", "NV12", "NV21", "YU12", "YV12", "BGR3", "RGB3", "JPEG", "GREY")
 """What OpenCV can turn into BGR, best first: above 640x480 most cameras are slow in anything but MJPG."""
 ATTEMPTS: Final = 3
-"""So many pictures may fail at once, one after the other, before the camera counts as lost."""
+"""How many pictures may fail, one after the other, before the camera counts as lost."""
 STALL_SECONDS: Final = 1.0
 """A read that took longer and failed is not tried again."""
 START_SECONDS: Final = 4.0

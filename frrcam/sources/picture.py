@@ -15,19 +15,19 @@ from frrcam.sources.base import SourceInfo
 from frrcam.sources.files import check_file, quiet_opencv
 
 SUFFIXES = frozenset({".avif", ".bmp", ".heic", ".heif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-"""What is taken for a picture by its name alone, whatever is inside. HEIC, a phone's, cannot be decoded, and is not to
+"""What is taken for a picture by its name alone, whatever is inside. HEIC, a phone's, cannot be decoded, and must not
 be passed over in a folder, nor played: FFmpeg sees a clip of the first of its tiles."""
 
 
 def is_picture(path: Path) -> bool:
     """True if the name says picture, or else the first bytes do (GIFs are clips)."""
     suffix = path.suffix.lower()
-    return suffix in SUFFIXES or (suffix != ".gif" and os.path.isfile(path) and bool(_told(cv2.haveImageReader, path)))
+    return suffix in SUFFIXES or (suffix != ".gif" and os.path.isfile(path) and bool(_asked(cv2.haveImageReader, path)))
 
 
 def count_pictures(path: Path) -> int:
     """How many a file holds: the pages of a TIFF, the frames of an animation. read_picture() reads the first."""
-    return max(1, _told(cv2.imcount, path))
+    return max(1, _asked(cv2.imcount, path))
 
 
 def read_picture(path: str | Path) -> Image:
@@ -85,7 +85,7 @@ class PictureSource(Closing):
         self._image = None
 
 
-def _told(ask: Callable[[str], int], path: Path) -> int:
+def _asked(ask: Callable[[str], int], path: Path) -> int:
     """What OpenCV tells of a file; 0 where that cannot be read. A name that is not UTF-8 would crash the process."""
     quiet_opencv()
     try:

@@ -122,7 +122,7 @@ class _Run:
         if ahead is None:
             frame = next(self._frames, None)
             if frame is None:
-                if self._truncated or self._time + self._last_s + 1 < _told_seconds(self.stream):
+                if self._truncated or self._time + self._last_s + 1 < _stated_seconds(self.stream):
                     at = f"picture {self._count}, {self._time:.1f} s"
                     raise SourceLost(f"{self._path}: the clip breaks off after {at}: it is truncated or damaged")
                 return None
@@ -186,7 +186,7 @@ def _lost(container: InputContainer, frame: av.VideoFrame, path: Path) -> list[s
         lost.append(f"its {bits} bits a colour become 8{', in which HDR may show steps' * (frame.color_trc in _HDR)}")
     if frame.interlaced_frame:
         progressive = f"ffmpeg -i '{path}' -vf bwdif -c:a copy '{path.stem}-progressive.mkv'"
-        lost.append(f"it is interlaced, which is not told to players; better convert it first: {progressive}")
+        lost.append(f"it is interlaced, which players will not know; better convert it first: {progressive}")
     if container.streams.subtitles:
         lost.append("its subtitles are left out")
     return lost
@@ -198,9 +198,9 @@ def _points_past_end(stream: VideoStream, path: Path) -> bool:
     return bool(entries) and max(entry.pos + entry.size for entry in entries) > path.stat().st_size
 
 
-def _told_seconds(stream: VideoStream) -> float:
+def _stated_seconds(stream: VideoStream) -> float:
     """How long the container says its video is, for the containers without a full index; 0 where it does not say."""
     if stream.frames and stream.average_rate and len(stream.index_entries) <= 1:
         return float(stream.frames / stream.average_rate)
-    told = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))  # a tag may say anything
-    return int(told[1]) * 3600 + int(told[2]) * 60 + float(told[3]) if told else 0.0
+    stated = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))  # a tag may say anything
+    return int(stated[1]) * 3600 + int(stated[2]) * 60 + float(stated[3]) if stated else 0.0

@@ -128,15 +128,15 @@ def test_the_pages_secret_stays_out_of_the_journal() -> None:
 
 
 class Unread(FakeSink):
-    """A camera that nobody watches."""
+    """A camera that no program watches."""
 
-    how = "nobody is asked"
+    how = "no reader is asked"
 
     def watching(self, timeout: float) -> bool:
         raise AssertionError("it was asked who watches")
 
 
-def test_a_run_of_so_many_pictures_waits_for_nobody_to_watch() -> None:
+def test_a_run_of_a_given_number_of_pictures_does_not_wait_for_a_reader() -> None:
     world = World()
     world.sink = Unread()
     assert start(load_settings(), StartOptions(2), print, world.openers) == 2

@@ -49,7 +49,7 @@ def test_seldom_and_small_faces_are_dropped() -> None:
     assert [len(boxes) for boxes in steady_boxes(found)] == [1] * 12
 
 
-def test_two_faces_are_told_apart_and_sorted_by_size() -> None:
+def test_two_faces_are_distinguished_and_sorted_by_size() -> None:
     other = (250.0, 100.0, 310.0, 170.0)
     found = [[other, BOX] for _ in range(6)]
     assert [[round(box[0]) for box in boxes] for boxes in steady_boxes(found)] == [[100, 250]] * 6

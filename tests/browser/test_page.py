@@ -204,7 +204,7 @@ def test_status_is_shown(bench: Bench) -> None:
     bench.drive(task)
 
 
-def test_a_screen_reader_is_told_what_is_new_and_nothing_twice(bench: Bench) -> None:
+def test_a_screen_reader_reads_what_is_new_and_nothing_twice(bench: Bench) -> None:
     watch = """
     window.said = [];
     for (const region of document.querySelectorAll("[aria-live], [role=status], [role=alert], output"))
@@ -279,7 +279,7 @@ def test_every_control_has_a_name(bench: Bench) -> None:
     bench.drive(task)
 
 
-def test_a_daemon_that_goes_is_told_and_its_return_noticed(bench: Bench) -> None:
+def test_a_daemon_that_goes_is_reported_and_its_return_noticed(bench: Bench) -> None:
     async def task(page: Page) -> None:
         await page.until(f"{STATE} === 'running'")
         port, token = bench.server.url.split(":")[2].split("/")[:2]

@@ -144,7 +144,7 @@ def test_a_first_result_that_is_off_is_soon_forgotten() -> None:
     assert remembered.effect < 1.0 / 5
 
 
-def test_a_cut_begins_anew_at_once() -> None:
+def test_a_cut_starts_over_at_once() -> None:
     scene, memory = Scene(), FaceMemory()
     for _ in range(20):
         scene.show(memory)
@@ -154,7 +154,7 @@ def test_a_cut_begins_anew_at_once() -> None:
 
 
 def test_a_covered_camera_shows_no_ghost() -> None:
-    """Of the noise that is left the network makes a face: it has no part in what was remembered, and comes up anew."""
+    """Of the noise that is left the network makes a face: it has no part in what was remembered, and fades in again."""
     scene, memory = Scene(), FaceMemory()
     for _ in range(20):
         scene.show(memory)

@@ -31,10 +31,10 @@ def test_the_last_frame_can_be_taken_after_closing():
     taken = mailbox.take(0)
     assert taken is not None
     assert taken.index == 7
-    assert mailbox.take(10) is None, "and nobody waits for another"
+    assert mailbox.take(10) is None, "and the call waits for no other"
 
 
-def test_closing_wakes_whoever_waits():
+def test_closing_wakes_the_waiting_thread():
     mailbox = Mailbox()
     got: list[object] = []
     waiting = threading.Thread(target=lambda: got.append(mailbox.take(10)))
@@ -44,7 +44,7 @@ def test_closing_wakes_whoever_waits():
     assert got == [None]
 
 
-def test_a_frame_wakes_whoever_waits():
+def test_a_frame_wakes_the_waiting_thread():
     mailbox = Mailbox()
     got: list[object] = []
     waiting = threading.Thread(target=lambda: got.append(mailbox.take(10)))

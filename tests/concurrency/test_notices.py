@@ -86,7 +86,7 @@ def test_speaking_may_ask_for_more():
     assert lines == ["first", "second"]
 
 
-def test_a_terminal_that_is_held_holds_nobody():
+def test_a_terminal_that_is_held_holds_no_thread():
     lines, executor = list[str](), FakeExecutor(FakeClock())
     notices = Notices(lambda: 0.0, lines.append, executor=executor)
     executor.hangs = True

@@ -1,4 +1,4 @@
-"""A run that is told to stop ends in good order."""
+"""A run that a signal stops ends in good order."""
 
 import signal
 

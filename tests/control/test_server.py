@@ -231,7 +231,7 @@ def test_what_speaks_no_http_is_refused_without_a_word_in_the_journal(
     assert not caplog.records
 
 
-def test_a_fault_of_ours_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_fault_of_ours_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     def status() -> Status:
         raise ZeroDivisionError("in the status")
 
@@ -333,7 +333,7 @@ def test_a_stream_shows_each_new_picture(bench: Bench, view: str) -> None:
     assert bench.run(task) == pytest.approx(expected, abs=6)
 
 
-def test_nothing_is_encoded_while_nobody_watches(bench: Bench) -> None:
+def test_nothing_is_encoded_while_no_program_watches(bench: Bench) -> None:
     for value in range(50):
         bench.publish(value)
     bench.get("status")

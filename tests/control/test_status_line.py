@@ -41,17 +41,17 @@ def test_status_lines_for_machines() -> None:
 def test_a_reader_that_goes_away_ends_the_status_and_nothing_else() -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    said, told = list[str](), threading.Event()
+    said, warned = list[str](), threading.Event()
 
     def say(text: str) -> None:
         said.append(text)
-        told.set()
+        warned.set()
 
     with os.fdopen(writing, "w") as out:
         with StatusLine(Asked(), True, say, out=out, every_s=0.0):
-            assert told.wait(20.0)
+            assert warned.wait(20.0)
         out.flush()  # as the interpreter does at its end: what was left goes nowhere
-    assert said == ["the status is told no more (Broken pipe); the pictures go on"]
+    assert said == ["the status is no longer printed (Broken pipe); the pictures go on"]
 
 
 def test_what_is_said_on_a_terminal_stands_on_a_line_of_its_own() -> None:

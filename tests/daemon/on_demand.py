@@ -1,4 +1,4 @@
-"""A daemon on a fake clock, with a camera that sleeps and somebody who watches or does not."""
+"""A daemon on a fake clock, with a camera that sleeps and a reader that comes and goes."""
 
 import itertools
 import threading

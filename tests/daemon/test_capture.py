@@ -197,7 +197,7 @@ def test_a_file_that_breaks_off_ends_there_and_says_why(error: Exception):
     assert bench.mailbox.closed
     assert isinstance(bench.capture.failed, SourceLost)
     assert str(error) in str(bench.capture.failed)
-    assert bench.said.lines == [], "whoever runs it is told by the error"
+    assert bench.said.lines == [], "the user reads the error"
 
 
 def test_a_file_that_plays_for_ever_and_breaks_off_starts_over_and_that_is_said_once():

@@ -1,4 +1,4 @@
-"""The capture lets go of the camera while nobody watches, and takes it again."""
+"""The capture closes the camera while no program watches, and takes it again."""
 
 import threading
 
@@ -113,7 +113,7 @@ def test_rest_and_wake_again_and_again():
     assert bench.said.lines == []
 
 
-def test_a_camera_that_opens_when_nobody_watches_any_more_is_closed_unread():
+def test_a_camera_that_opens_when_no_program_watches_any_more_is_closed_unread():
     opening, go_on = threading.Event(), threading.Event()
     second, third = Camera(), Camera(NEW)
 
@@ -135,7 +135,7 @@ def test_a_camera_that_opens_when_nobody_watches_any_more_is_closed_unread():
     assert bench.said.lines == ["gone; trying to get scripted back", "scripted: pictures again"]
 
 
-def test_a_lost_camera_is_not_looked_for_while_nobody_watches():
+def test_a_lost_camera_is_not_looked_for_while_no_program_watches():
     def fails() -> Exception:
         bench.rest()
         return SourceNotFound("no such camera")

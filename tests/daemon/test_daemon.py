@@ -119,14 +119,14 @@ def test_a_file_is_played_to_its_last_frame():
     assert rig.daemon.first_enhanced >= rig.daemon.started
 
 
-def test_so_many_frames_and_no_more():
+def test_the_given_number_of_frames_and_no_more():
     rig = Rig(FakeSource([PICTURE], 120, loop=True))
     assert rig.daemon.run(frames=5) == 5
     assert len(rig.sink.sent) == 5
     assert rig.source.closed == 1  # type: ignore[attr-defined]
 
 
-def test_so_many_seconds_and_no_more():
+def test_the_given_number_of_seconds_and_no_more():
     rig = Rig(FakeSource([PICTURE], 120, loop=True))
     began = time.monotonic()
     rig.daemon.run(seconds=0.05)
@@ -433,13 +433,13 @@ def test_systemd_takes_no_clip_that_pauses_for_a_daemon_that_hangs():
     def turn() -> None:
         if rig.daemon._capture.pausing:
             clock.sleep(10.0)
-        if notifier.told.count("WATCHDOG=1") > 5:
+        if notifier.sent.count("WATCHDOG=1") > 5:
             rig.daemon.stop()
 
     source = ScriptedSource([PICTURE] * 3, live=False, fps=1)
     rig = Rig(source, clock=clock, suspend=Turns(turn), notifier=notifier)
     rig.daemon.run(wait_for_engine=True)
-    assert notifier.told.count("WATCHDOG=1") > 5 > len(rig.sink.sent)
+    assert notifier.sent.count("WATCHDOG=1") > 5 > len(rig.sink.sent)
 
 
 def test_nothing_is_captured_before_the_networks_are_loaded():

@@ -1,4 +1,4 @@
-"""A network, a detection or a sink that hangs without a word: the meeting goes on, is told once, and gets it back."""
+"""A network, a detection or a sink that hangs: the meeting goes on, one notice says so, and the effect comes back."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ LONG = 60.0
 
 
 class Rig:
-    """A Live whose threads are faked: each hangs when it is told to."""
+    """A Live whose threads are faked: each hangs on demand."""
 
     def __init__(self) -> None:
         self.clock, self.said = FakeClock(), Said()
@@ -79,7 +79,7 @@ class Rig:
         return self.executors["publish"][-1]
 
     def seconds(self, seconds: float) -> Image:
-        """Serves so many seconds of frames; the newest picture that was shown."""
+        """Serves `seconds` of frames; the newest picture that was shown."""
         until = self.clock.now + seconds
         while self.clock.now < until - 1e-9:
             self.clock.sleep(1 / FPS)
@@ -184,7 +184,7 @@ def test_an_engine_that_never_answers_is_replaced_and_closed_should_it_ever_come
     assert (first.ended, rig.closed) == (True, [])
     first.release()
     assert rig.closed == [1]
-    assert enhanced(rig.seconds(1)), "and its answer is nobody's"
+    assert enhanced(rig.seconds(1)), "and its answer is dropped"
 
 
 def test_an_engine_that_answers_before_another_is_loaded_is_lacked_no_more():
@@ -198,7 +198,7 @@ def test_an_engine_that_answers_before_another_is_loaded_is_lacked_no_more():
     assert enhanced(rig.seconds(2.5))
 
 
-def test_no_more_than_so_many_engines_may_hang():
+def test_no_more_than_a_few_engines_may_hang():
     rig = Rig()
     for wait in REPLACE_S:
         rig.seconds(2.5)
@@ -289,7 +289,7 @@ def test_a_sink_that_hangs_is_waited_for_while_everything_else_goes_on():
     assert len(rig.preview.sent) - shown == pytest.approx(5 * FPS, abs=10)
     assert len(rig.sink.sent) == count
     assert not rig.live.published_since_asked(), "systemd is to know"
-    assert not rig.live.sink_lost, "it is still ours, and nobody opens it a second time"
+    assert not rig.live.sink_lost, "it is still ours, and it is not opened a second time"
     assert rig.said.lines == ["fake has taken no picture for 1 s; waiting for it"]
     rig.driver.release()
     rig.seconds(PROVEN_S + RETRY_S[0] + 0.5)

@@ -1,4 +1,4 @@
-"""The camera runs while somebody watches: capture, live and daemon together."""
+"""The camera runs while a program watches: capture, live and daemon together."""
 
 import threading
 import time
@@ -15,12 +15,12 @@ from tests.daemon.on_demand import LONG, NEW, NODE, OLD, OTHER_NODE, STEP_S, Cam
 from tests.fakes import ScriptedSource, always
 
 
-def test_nobody_watches_and_the_camera_is_off():
+def test_no_program_watches_and_the_camera_is_off():
     camera = Camera()
     rig = Rig(camera)
 
     def on_idle(turn: int) -> None:
-        assert camera.hangs.wait(LONG), "its picture lies ready, and nobody is to see it"
+        assert camera.hangs.wait(LONG), "its picture is ready, and no reader may see it"
         assert camera.closed == (turn > 1)
         rig.stop_at(round(3 / IDLE_S))(turn)
 
@@ -34,7 +34,7 @@ def test_nobody_watches_and_the_camera_is_off():
     assert (rig.nodes, rig.consumers.closed) == ([NODE], 1)
 
 
-def test_somebody_begins_to_watch_and_sees_the_present_not_the_past():
+def test_a_program_begins_to_watch_and_sees_the_present_not_the_past():
     camera = Camera(OLD)
     rig = Rig(camera)
     states: list[str] = []
@@ -73,7 +73,7 @@ def test_a_sink_that_knows_who_reads_it_is_asked_itself():
     assert rig.consumers.closed == 0, "it is the sink's own"
 
 
-def test_somebody_watches_from_the_beginning():
+def test_a_program_watches_from_the_beginning():
     source = ScriptedSource(always(OLD))
     rig = Rig(source, watched=True)
     rig.on_picture = rig.stop_at(5)
@@ -109,7 +109,7 @@ def test_the_camera_goes_on_for_the_grace_time_and_then_off():
 
 
 def test_what_hung_in_the_last_call_does_not_hide_that_it_idles():
-    """Nothing is tried while nobody watches, so nothing could take it back."""
+    """Nothing is tried while no program watches, so nothing could take it back."""
     source = ScriptedSource(always(OLD))
     rig = Rig(source, watched=True)
 
@@ -161,7 +161,7 @@ def test_a_file_does_not_wait_for_a_watcher():
     assert (rig.nodes, rig.states, source.closed) == ([], [], 1)
 
 
-def test_the_virtual_camera_is_gone_while_nobody_watches():
+def test_the_virtual_camera_is_gone_while_no_program_watches():
     camera = Camera()
     rig = Rig(camera)
 
@@ -176,7 +176,7 @@ def test_the_virtual_camera_is_gone_while_nobody_watches():
     assert len(rig.pictures) == 3
 
 
-def test_the_virtual_camera_is_gone_while_somebody_watches():
+def test_the_virtual_camera_is_gone_while_a_program_watches():
     source = ScriptedSource(always(OLD))
     rig = Rig(source, watched=True)
 
@@ -189,7 +189,7 @@ def test_the_virtual_camera_is_gone_while_somebody_watches():
     assert len(rig.pictures) == 10, "it is for publishing to find out"
 
 
-def test_a_virtual_camera_under_another_number_is_watched_anew():
+def test_a_virtual_camera_under_another_number_is_watched_again():
     rig = Rig(ScriptedSource(always(OLD)), watched=True, lost_after=3)
     first = rig.consumers
     rig.on_shown, rig.on_picture = lambda: rig.clock.sleep(STEP_S / 5), rig.stop_at(10)
@@ -198,7 +198,7 @@ def test_a_virtual_camera_under_another_number_is_watched_anew():
     assert rig.daemon.status().output == f"FRR Camera ({OTHER_NODE})", "where it is, not where it was"
     assert first.closed == 1, "no descriptor of ours keeps the device from going"
     assert rig.consumers.closed == 1
-    assert rig.notifier.told.count("READY=1") == 1
+    assert rig.notifier.sent.count("READY=1") == 1
 
 
 def test_without_a_virtual_camera_the_page_is_no_slower():
@@ -240,7 +240,7 @@ def test_a_camera_that_takes_its_time_to_open_is_not_missed():
     assert rig.said.lines == []
 
 
-def test_after_a_suspend_the_camera_is_opened_anew():
+def test_after_a_suspend_the_camera_is_reopened():
     first = ScriptedSource(always(OLD))
     asleep = [0.0]
     rig = Rig(first, watched=True, suspend=SuspendWatch(lambda: 0.0, lambda: asleep[0]))

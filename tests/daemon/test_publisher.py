@@ -53,7 +53,7 @@ class Rig:
         return made
 
     def frames(self, count: int = 1, image: Image | None = None) -> Image:
-        """Serves so many frames; the newest picture that was sent."""
+        """Serves `count` frames; the newest picture that was sent."""
         for _ in range(count):
             self.clock.sleep(1 / FPS)
             picture = self.image if image is None else image
@@ -186,13 +186,13 @@ def test_a_lost_sink_is_opened_again_and_both_are_said_once():
     assert rig.live.metrics.published == 3 + len(rig.sink.sent), "and those that it took are counted"
 
 
-def test_a_file_that_fails_is_not_opened_again_for_that_would_begin_it_anew():
+def test_a_file_that_fails_is_not_opened_again_for_that_would_start_it_over():
     rig = Rig(FakeSink(lost_after=3, reopens=False))
     rig.frames(round(10 * FPS))
     assert (rig.opens, rig.sink.closed) == ([], 1)
     assert rig.live.metrics.published == 3
     assert isinstance(rig.live.failed, SinkLost)
-    assert rig.said.lines == [], "whoever runs it is told by the error"
+    assert rig.said.lines == [], "the user reads the error"
 
 
 def test_a_file_that_fails_in_an_unknown_way_is_an_error_of_ours():
@@ -297,7 +297,7 @@ def test_a_slow_camera_is_not_taken_for_a_lost_one():
     assert len(rig.sink.sent) == 1
 
 
-def test_who_asked_for_patience_is_not_told_of_a_slow_picture():
+def test_who_asked_for_patience_gets_no_notice_of_a_slow_picture():
     rig = Rig()
     patient = Live(
         rig.sink, rig._reopen, SIZE, FPS, rig.settings, rig.said.notices, rig.clock, patience_s=3 * HELD_AFTER_S

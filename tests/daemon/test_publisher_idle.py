@@ -1,4 +1,4 @@
-"""What is published while nobody watches, and what the next reader sees first."""
+"""What is published while no program watches, and what the next reader sees first."""
 
 import numpy as np
 
@@ -51,7 +51,7 @@ def test_a_placeholder_at_once_and_then_one_every_two_seconds():
     assert bench.sink.sent[0][0].shape == (SIZE[1], SIZE[0], 3)
     assert bench.live.published_since_asked()
     assert not bench.live.published_since_asked()
-    assert bench.said.lines == [], "nobody misses a picture"
+    assert bench.said.lines == [], "no picture is missed"
 
 
 def test_of_a_call_that_is_over_no_picture_is_kept():
@@ -164,7 +164,7 @@ def test_figures_are_of_this_call():
     assert enhancement(bench.live)["frames"] == 60
 
 
-def test_a_pause_that_nobody_watched_is_no_silence_of_the_camera():
+def test_a_pause_that_no_program_watched_is_no_silence_of_the_camera():
     bench = LiveBench()
     bench.live.serve(frame(OLD, timestamp=bench.clock.now))
     bench.idle(3600)
@@ -176,7 +176,7 @@ def test_a_pause_that_nobody_watched_is_no_silence_of_the_camera():
     assert bench.said.lines == []
 
 
-def test_a_sink_that_is_lost_while_nobody_watches_comes_back():
+def test_a_sink_that_is_lost_while_no_program_watches_comes_back():
     bench = LiveBench(FakeSink(lost_after=1))
     bench.idle(2 * IDLE_EVERY_S)
     assert bench.live.sink_lost
@@ -210,7 +210,7 @@ def test_a_silence_that_is_just_over_is_not_said_again():
     bench.said.notices.clear("camera", "pictures again")  # the capture thread has read one; it is on its way
     bench.clock.sleep(0.1)
     bench.live.hold()
-    assert bench.said.notices.active == set(), "nobody would ever take it back"
+    assert bench.said.notices.active == set(), "it would never be resolved"
     assert len(bench.said.lines) == 2
     bench.live.serve(frame(NEW, 1, bench.clock.now))
     bench.clock.sleep(HELD_AFTER_S + 0.1)

@@ -184,7 +184,7 @@ def let_go(hardware: Hardware, pid: int) -> None:
         entry.unlink()
 
 
-def test_whoever_keeps_it_open_is_watching(hardware: Hardware, looking: Openers, clock: FakeClock) -> None:
+def test_a_program_that_keeps_it_open_is_watching(hardware: Hardware, looking: Openers, clock: FakeClock) -> None:
     assert looking.watching(0) is False
     hardware.hold(10, 42, "zoom")
     started = clock.now
@@ -196,7 +196,7 @@ def test_whoever_keeps_it_open_is_watching(hardware: Hardware, looking: Openers,
         assert clock.now - started < 5
 
 
-def test_whoever_only_lists_it_is_not(hardware: Hardware, looking: Openers, clock: FakeClock) -> None:
+def test_a_program_that_only_lists_it_is_not(hardware: Hardware, looking: Openers, clock: FakeClock) -> None:
     """Discord opens each camera four times every three seconds: always the same process, never for long."""
     hardware.hold(10, 42, "Discord")
     for _ in range(10):
@@ -264,7 +264,7 @@ def test_looks_through_the_real_proc() -> None:
         assert os.getpid() not in set(openers(os.devnull))
 
 
-def test_where_nothing_is_known_somebody_watches() -> None:
+def test_where_nothing_is_known_a_reader_is_assumed() -> None:
     with AlwaysWatched() as consumers:
         assert consumers.watching(3) is True
         assert "stays on" in consumers.how

@@ -1,4 +1,4 @@
-"""systemd is told the truth: ready with the first picture, alive while pictures go out."""
+"""systemd is notified of the truth: ready with the first picture, alive while pictures go out."""
 
 import numpy as np
 import pytest
@@ -10,25 +10,25 @@ from tests.daemon.on_demand import OLD, STEP_S, Rig
 from tests.fakes import ScriptedSource, always
 
 
-def test_systemd_is_told_ready_once_and_that_it_stops():
+def test_systemd_is_notified_ready_once_and_that_it_stops():
     rig = Rig(ScriptedSource(always(OLD)), watched=True)
-    told: list[list[str]] = []
+    sent: list[list[str]] = []
 
     def on_picture(count: int) -> None:
-        told.append(list(rig.notifier.told))
+        sent.append(list(rig.notifier.sent))
         rig.stop_at(5)(count)
 
     rig.on_picture = on_picture
     rig.run()
-    assert told[0] == [], "not before the first picture is out"
-    assert rig.notifier.told == ["READY=1", "STOPPING=1"], "and no sign of life where none is asked for"
+    assert sent[0] == [], "not before the first picture is out"
+    assert rig.notifier.sent == ["READY=1", "STOPPING=1"], "and no sign of life where none is asked for"
 
 
 def test_a_placeholder_makes_it_ready_too():
     rig = Rig()
     rig.on_idle = rig.stop_at(6)
     rig.run()
-    assert rig.notifier.told == ["READY=1", "STOPPING=1"]
+    assert rig.notifier.sent == ["READY=1", "STOPPING=1"]
 
 
 def test_a_picture_that_no_sink_has_taken_does_not_make_it_ready():
@@ -36,9 +36,9 @@ def test_a_picture_that_no_sink_has_taken_does_not_make_it_ready():
     shown = iter(range(20))
     rig.on_shown = lambda: None if next(shown, None) is not None else rig.daemon.stop()
     rig.run()
-    assert "READY=1" not in rig.notifier.told
-    assert "WATCHDOG=1" in rig.notifier.told, "to be started anew brings no virtual camera back"
-    assert rig.notifier.told[-1] == "STOPPING=1"
+    assert "READY=1" not in rig.notifier.sent
+    assert "WATCHDOG=1" in rig.notifier.sent, "a restart brings no virtual camera back"
+    assert rig.notifier.sent[-1] == "STOPPING=1"
 
 
 @pytest.mark.parametrize("on_demand", [True, False])
@@ -46,17 +46,17 @@ def test_the_watchdog_is_fed_while_pictures_go_out(on_demand: bool):
     rig = Rig(ScriptedSource(always(OLD)), watched=True, on_demand=on_demand, watchdog_s=4.0)
     rig.on_shown, rig.on_picture = lambda: rig.clock.sleep(STEP_S), rig.stop_at(40)
     rig.run()
-    assert rig.notifier.told.count("WATCHDOG=1") == pytest.approx(40 * STEP_S / (4.0 / FEEDS), abs=1)
-    assert rig.notifier.told.count("STATUS=running") == rig.notifier.told.count("WATCHDOG=1")
+    assert rig.notifier.sent.count("WATCHDOG=1") == pytest.approx(40 * STEP_S / (4.0 / FEEDS), abs=1)
+    assert rig.notifier.sent.count("STATUS=running") == rig.notifier.sent.count("WATCHDOG=1")
 
 
-def test_the_watchdog_is_fed_while_nobody_watches():
+def test_the_watchdog_is_fed_while_no_program_watches():
     rig = Rig(watchdog_s=2.0)
     rig.on_idle = rig.stop_at(40)
     rig.run()
-    fed = rig.notifier.told.count("WATCHDOG=1")
+    fed = rig.notifier.sent.count("WATCHDOG=1")
     assert fed == pytest.approx(40 * IDLE_S / (2.0 / FEEDS), abs=1), "more often than placeholders are published"
-    assert rig.notifier.told.count("STATUS=idle") >= fed - 1
+    assert rig.notifier.sent.count("STATUS=idle") >= fed - 1
 
 
 @pytest.mark.parametrize("on_demand", [True, False])
@@ -73,4 +73,4 @@ def test_the_watchdog_is_not_fed_when_nothing_goes_out_though_it_should(on_deman
     rig.run()
     assert rig.said.count("a picture was skipped") == 1
     assert rig.sent == []
-    assert rig.notifier.told == ["STOPPING=1"]
+    assert rig.notifier.sent == ["STOPPING=1"]

@@ -63,7 +63,7 @@ class Interrupted(FakeRestorer):
 
 
 class Recorder(Silent):
-    """Remembers what it was told."""
+    """Remembers its calls."""
 
     def __init__(self) -> None:
         self.files: list[tuple[str, int | None]] = []
@@ -469,7 +469,7 @@ def test_pixels_that_are_not_square_stay_so(tmp_path: Path, rotation: int) -> No
     assert aspect == (Fraction(3, 4) if rotation else Fraction(4, 3))
 
 
-def test_colours_of_hdr_are_told_as_such(tmp_path: Path) -> None:
+def test_colours_of_hdr_are_expected_lines_as_such(tmp_path: Path) -> None:
     source = write_clip(tmp_path / "in.mp4", codec="libx264", hdr=True)
     run(source, tmp_path / "out.mp4", detector=FakeDetector([]))
     with av.open(str(tmp_path / "out.mp4")) as container:
@@ -492,13 +492,13 @@ def test_when_where_and_with_what_a_clip_was_taken_is_kept(tmp_path: Path, phone
     run(source, tmp_path / f"middle{ending}")
     run(tmp_path / f"middle{ending}", tmp_path / f"out{ending}")
     with av.open(str(tmp_path / f"out{ending}")) as container:
-        told = {name.lower(): text for name, text in container.metadata.items()}
+        metadata = {name.lower(): text for name, text in container.metadata.items()}
         sound = container.streams.audio[0].metadata
         assert len(container.streams) == 2
-    assert told["creation_time"] == TAKEN
-    assert told["location"].startswith(PLACE[:-1])
-    assert ending == ".mp4" or CAMERA.items() <= told.items()
-    assert "x-of-theirs" not in told
+    assert metadata["creation_time"] == TAKEN
+    assert metadata["location"].startswith(PLACE[:-1])
+    assert ending == ".mp4" or CAMERA.items() <= metadata.items()
+    assert "x-of-theirs" not in metadata
     assert sound["language"] == "fra"
 
 
@@ -518,7 +518,7 @@ Hello
 
 
 @pytest.mark.parametrize(
-    ("codec", "pixels", "options", "told"),
+    ("codec", "pixels", "options", "expected_lines"),
     [
         ("ffv1", "yuv420p", {}, []),
         ("ffv1", "yuv420p10le", {}, ["its 10 bits a colour become 8"]),
@@ -528,7 +528,7 @@ Hello
 )
 @pytest.mark.parametrize("subtitled", [False, True])
 def test_what_a_clip_loses_is_said_before_it_does(
-    tmp_path: Path, codec: str, pixels: str, options: dict[str, str], told: list[str], subtitled: bool
+    tmp_path: Path, codec: str, pixels: str, options: dict[str, str], expected_lines: list[str], subtitled: bool
 ) -> None:
     source, words = tmp_path / "in.mkv", tmp_path / "in.srt"
     words.write_text(SUBTITLES)
@@ -545,12 +545,12 @@ def test_what_a_clip_loses_is_said_before_it_does(
                 container.mux(packet)
     said = list[str]()
     run(source, tmp_path / "out.mkv", detector=FakeDetector([]), said=said)
-    assert len(said) == len(told) + subtitled + 1
-    for line, expected in zip(said, [*told, *["its subtitles are left out"] * subtitled], strict=False):
+    assert len(said) == len(expected_lines) + subtitled + 1
+    for line, expected in zip(said, [*expected_lines, *["its subtitles are left out"] * subtitled], strict=False):
         assert re.fullmatch(re.escape(f"{source}: ") + expected, line)
 
 
-def test_sound_that_nobody_knows_is_left_out(tmp_path: Path) -> None:
+def test_sound_that_ffmpeg_does_not_know_is_left_out(tmp_path: Path) -> None:
     """As phones' spatial sound, beside a plain one."""
     source = write_clip(tmp_path / "in.mp4", range(50), sound=True, codec="libx264")
     source.write_bytes(source.read_bytes().replace(b"mp4a", b"apac").replace(b"esds", b"dapa"))

@@ -244,7 +244,7 @@ def test_flow_that_takes_hold_of_the_wall_restores_no_confidence() -> None:
 
 
 def test_light_of_another_colour_is_no_cut() -> None:
-    """A screen beside the camera turns from blue to red, and the camera, which must focus anew, blurs for a moment."""
+    """A screen beside the camera turns from blue to red, and the camera, which must focus again, blurs for a moment."""
     pose = Pose(320, 180, 150)
     grey = cv2.cvtColor(picture(wall(), pose), cv2.COLOR_BGR2GRAY)[..., None]
     blue, red = ((grey * np.array(light)).astype(np.uint8) for light in ((1.0, 0.3, 0.1), (0.1, 0.3, 1.0)))
@@ -339,7 +339,7 @@ def test_odd_clocks(steps: list[float]) -> None:
         assert np.abs(tracks[0].points - pose.points).max() < 3.0
 
 
-def test_another_picture_size_begins_anew() -> None:
+def test_another_picture_size_starts_over() -> None:
     pose = Pose(320, 180, 150)
     tracker = Tracker()
     tracker.update(picture(WALL, pose), 0.0, [pose.detection()])

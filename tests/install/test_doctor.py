@@ -115,7 +115,7 @@ def ward(tmp_path: Path) -> Ward:
     return Ward(tmp_path)
 
 
-def test_a_healthy_machine_has_nothing_to_mend(ward: Ward) -> None:
+def test_a_healthy_machine_has_nothing_to_fix(ward: Ward) -> None:
     ward.well()
     findings = ward.examined()
     assert {finding.status for finding in findings} <= {"ok", "info"}
@@ -135,7 +135,7 @@ def test_a_camera_by_the_label_of_the_settings_is_the_one(ward: Ward) -> None:
     assert [finding.title for finding in ward.examined() if finding.status == "bad"] == []
 
 
-def test_cameras_of_others_are_not_ours_to_mend(ward: Ward) -> None:
+def test_cameras_of_others_are_not_ours_to_fix(ward: Ward) -> None:
     ward.well()
     ward.hardware.add_loopback(11, "OBS Virtual Camera", exclusive=False)
     finding = ward.finding("OBS Virtual Camera (/dev/video11)")
@@ -359,7 +359,7 @@ def elsewhere(ward: Ward) -> None:
         (elsewhere, "cameras", "info", "by number", ""),
     ],
 )
-def test_says_what_is_wrong_and_what_mends_it(
+def test_says_what_is_wrong_and_how_to_fix_it(
     ward: Ward, situation: Callable[[Ward], None], title: str, status: Status, detail: str, remedy: str
 ) -> None:
     situation(ward)

@@ -1,4 +1,4 @@
-"""Windows and macOS, as far as they can be told from here: every command without what only POSIX or Linux has."""
+"""Windows and macOS, as far as they can be tested here: every command without what only POSIX or Linux has."""
 
 import subprocess
 import sys

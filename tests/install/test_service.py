@@ -23,7 +23,7 @@ UNIT = "/home/ada/.config/systemd/user/frrcam.service"
 EXPOSURE = 5.4
 """The most that `systemd-analyze security` may say: it takes the user for root and counts root's capabilities."""
 EXPOSURE_OF_A_USER = 2.9
-"""The same once it is told that this is no root, and has no capabilities, as is the case in a user's systemd."""
+"""The same for a user without capabilities, as a user's systemd is."""
 
 
 @dataclass
@@ -320,10 +320,10 @@ def test_systemd_finds_no_fault_with_the_unit(host: Host, systemd: Systemd, tmp_
 
 @needs_systemd
 @pytest.mark.parametrize(
-    ("told", "most"), [("", EXPOSURE), ("User=nobody\nCapabilityBoundingSet=\n", EXPOSURE_OF_A_USER)]
+    ("lines", "most"), [("", EXPOSURE), ("User=daemon\nCapabilityBoundingSet=\n", EXPOSURE_OF_A_USER)]
 )
-def test_the_unit_is_hardened(unit_file: Path, tmp_path: Path, told: str, most: float) -> None:
-    unit_file.write_text(unit_file.read_text().replace("[Service]\n", f"[Service]\n{told}"))
+def test_the_unit_is_hardened(unit_file: Path, tmp_path: Path, lines: str, most: float) -> None:
+    unit_file.write_text(unit_file.read_text().replace("[Service]\n", f"[Service]\n{lines}"))
     answer = analyze(tmp_path, "security", "--user", "--offline=true", "--no-pager", str(unit_file))
     exposure = re.search(r"Overall exposure level.*?: ([\d.]+)", answer.stdout)
     if exposure is None:

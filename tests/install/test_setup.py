@@ -244,7 +244,7 @@ def test_an_old_module_with_other_cameras_is_explained(kernel: Kernel, said: lis
 
 
 @pytest.mark.parametrize("fault", ["no exclusive_caps", "0.12.7's lost output"])
-def test_a_camera_that_is_no_use_is_loaded_anew(kernel: Kernel, said: list[str], fault: str) -> None:
+def test_a_camera_that_is_no_use_is_reloaded(kernel: Kernel, said: list[str], fault: str) -> None:
     kernel.loads()
     device = kernel.hardware.add_loopback(0, exclusive=fault != "no exclusive_caps")
     if fault != "no exclusive_caps":
@@ -350,7 +350,7 @@ def test_takes_a_free_number(kernel: Kernel, said: list[str]) -> None:
     assert labels(kernel)["/dev/video41"] == "FRR Camera"
 
 
-def test_other_systems_are_told(said: list[str], tmp_path: Path) -> None:
+def test_other_systems_get_a_message(said: list[str], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="OBS"):
         setup(SetupOptions(), said.append, Machine(System(tmp_path, platform="win32"), root=False, terminal=False))
 

@@ -32,7 +32,7 @@ class Device:
     bus_info: str = "usb-0000:00:14.0-1"
     stepwise: bool = False
     streaming: bool = False
-    """True if somebody has its buffers: REQBUFS is refused."""
+    """True if another program has its buffers: REQBUFS is refused."""
     refuses: int = 0
     """The errno of open()."""
 

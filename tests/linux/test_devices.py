@@ -191,7 +191,7 @@ def broken(hardware: Hardware) -> str:
         (unknown_name, SourceNotFound, r'called "c920"; there is "HD Webcam" \(/dev/video0\)'),
         (no_such_node, SourceNotFound, '/dev/video7: no such device; there is "HD Webcam"'),
         (metadata, SourceUnusable, "metadata"),
-        (own_output, SourceUnusable, "nobody publishes"),
+        (own_output, SourceUnusable, "on which no program publishes"),
         (output_only, SourceUnusable, "gives no pictures"),
         (plain_file, SourceUnusable, "play it with --source"),
         (folder, SourceUnusable, "a folder"),

@@ -71,7 +71,7 @@ def test_a_deaf_manager_is_no_trouble(address: str, manager: Manager, tmp_path: 
     heard = list(iter_heard(manager))
     assert set(heard) == {"WATCHDOG=1"}
     assert len(heard) < 3000, "else it was not deaf"
-    with SystemdNotifier(str(tmp_path / "nobody")) as notifier:
+    with SystemdNotifier(str(tmp_path / "no-socket")) as notifier:
         notifier.ready()
 
 
@@ -122,7 +122,7 @@ def test_the_fake_keeps_the_contract() -> None:
     contract.alive()
     contract.stopping()
     contract.close()
-    assert fake.told == ["READY=1", "STATUS=idle", "WATCHDOG=1", "STOPPING=1"]
+    assert fake.sent == ["READY=1", "STATUS=idle", "WATCHDOG=1", "STOPPING=1"]
     assert fake.closed == 1
 
 
@@ -156,7 +156,7 @@ def test_without_an_interval_it_is_never_due() -> None:
 
 
 @given(st.floats(0.5, 60), st.lists(st.tuples(st.sampled_from(["published", "idle", ""]), st.floats(0, 1))))
-def test_who_publishes_is_never_killed_and_nobody_feeds_too_often(
+def test_who_publishes_is_never_killed_and_no_run_feeds_too_often(
     interval: float, steps: list[tuple[str, float]]
 ) -> None:
     """A loop that looks at least every second: between a mark and the next feed pass half an interval and a turn."""

@@ -120,10 +120,10 @@ def test_a_range_of_sizes_is_one_answer_however_often_the_driver_gives_it() -> N
     assert list(v4l2.enum_frame_sizes(system, 3, "YUYV")) == [FrameSizes(2, 640, 2, 2, 480, 2)]
 
 
-@pytest.mark.parametrize(("whole", "told"), [(0x85, Capability(0x85)), (0x8000_0085, Capability.VIDEO_OUTPUT)])
-def test_an_old_driver_tells_of_the_device_and_a_newer_one_of_the_node(whole: int, told: Capability) -> None:
+@pytest.mark.parametrize(("whole", "expected"), [(0x85, Capability(0x85)), (0x8000_0085, Capability.VIDEO_OUTPUT)])
+def test_an_old_driver_tells_of_the_device_and_a_newer_one_of_the_node(whole: int, expected: Capability) -> None:
     system = answering(whole, int(Capability.VIDEO_OUTPUT), form="II", at=84)
-    assert v4l2.query_capability(system, 3).capabilities == told
+    assert v4l2.query_capability(system, 3).capabilities == expected
 
 
 def test_a_descriptor_that_only_tells_of_errors_is_not_asked_all_the_time() -> None:

@@ -12,7 +12,7 @@ def plan(model: str | None = "best", faces: int = 4) -> Plan:
 
 
 def run(costs: Costs, times: int, seconds: float, faces: int = 1) -> None:
-    """So many frames whose network takes `seconds` for all faces, and the rest nothing beside what it is thought to."""
+    """`count` frames whose network takes `seconds` for all faces, and the rest nothing beside what it is thought to."""
     stages = {"restore": seconds, "compose": faces * PER_FACE_S}
     for _ in range(times):
         costs.learn(plan(), stages, faces, sum(stages.values()) + costs.fixed.mean)

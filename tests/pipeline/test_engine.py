@@ -59,7 +59,7 @@ def test_what_counts_as_a_face_is_what_the_settings_say(asked: dict[str, float],
 
 
 @pytest.mark.parametrize("section", ["restore", "faces"])
-def test_what_is_wrong_with_either_network_is_told(section: str, tmp_path: Path):
+def test_what_is_wrong_with_either_network_is_reported(section: str, tmp_path: Path):
     key = {"restore": "model", "faces": "detector"}[section]
     settings = load_settings({"restore": {"provider": "cpu"}, section: {key: str(tmp_path / "none.onnx")}})
     with pytest.raises(ModelNotFound, match=r"none\.onnx"):

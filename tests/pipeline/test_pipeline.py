@@ -295,7 +295,7 @@ def test_numbers_that_are_none_never_reach_the_picture(value: float):
 def test_an_unknown_model_raises_and_the_next_frame_works():
     rig = Rig(track(x=100, y=80, side=80))
     with pytest.raises(KeyError):
-        rig.step(model="nobody")
+        rig.step(model="unknown")
     assert rig.step().fresh == 1
 
 

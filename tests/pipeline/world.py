@@ -1,4 +1,4 @@
-"""A simulated machine for the budget: stages that cost what they are told to, under load, noise and outliers."""
+"""A simulated machine for the budget: stages of given cost, under load, noise and outliers."""
 
 import itertools
 import math
@@ -73,7 +73,7 @@ class World:
         faces: int | Callable[[float], int] = 1,
         load: float | Callable[[float], float] = 1.0,
     ) -> list[Step]:
-        """Plays so many seconds; `faces` and `load` may be functions of the seconds since this call."""
+        """Plays `seconds`; `faces` and `load` may be functions of the seconds since this call."""
         started, first = self.time, len(self.steps)
         while self.time - started < seconds - 1e-9:
             now = self.time - started

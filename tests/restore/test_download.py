@@ -45,7 +45,7 @@ def pack_of(archive: bytes, url: str = "http://127.0.0.1:9/none.zip") -> Pack:
 
 
 class Server:
-    """An HTTP server on loopback that serves one archive, as badly as told."""
+    """An HTTP server on loopback that serves one archive, with the faults a test chooses."""
 
     def __init__(self) -> None:
         self.archive = zipped()
@@ -193,7 +193,7 @@ def test_a_network_that_goes_is_no_fault_of_the_disk(server: Server, tmp_path: P
             yield broken
 
     with pytest.raises(DownloadError, match=r"cannot be reached: .*(unreachable|EOF)"):
-        fetch(server.pack, yes, folder=tmp_path / "anew", opener=gone)
+        fetch(server.pack, yes, folder=tmp_path / "again", opener=gone)
 
 
 def test_goes_on_next_time(server: Server, tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_a_cache_that_cannot_be_written_leaves_no_litter(tmp_path: Path, clock: 
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", '{"KEY": 3}', '{"KEY": {"gone": 1.0}}', '{"KEY": {"npu": 1.0}}', "\0"]
 )
-def test_a_broken_cache_is_measured_anew(tmp_path: Path, clock: Clock, model: ModelEntry, content: str) -> None:
+def test_a_broken_cache_is_measured_again(tmp_path: Path, clock: Clock, model: ModelEntry, content: str) -> None:
     path = tmp_path / "providers.json"
     npu, cpu = FakeProvider("npu", spend=clock.spend(0.005)), FakeProvider("cpu", spend=clock.spend(0.020))
     steps = [Step(model, npu), Step(model, cpu)]

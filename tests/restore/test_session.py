@@ -82,7 +82,7 @@ def test_faces_side_by_side_keep_their_order(values: list[int]) -> None:
         assert np.array_equal(getattr(alone, name), getattr(together, name))
 
 
-def test_a_provider_that_batches_needs_nobody_beside_it(model: ModelEntry) -> None:
+def test_a_provider_that_batches_needs_no_second_worker(model: ModelEntry) -> None:
     beside = Counting()
     OnnxRestorer([Step(model, FakeProvider("npu", batches=True))], beside=beside).restore([face(), face()])
     assert beside.calls == 0

@@ -118,7 +118,7 @@ class FlakySession:
 
 
 class FakeProvider:
-    """Runs on the CPU under another name; refuses to open, breaks, adds an offset or takes fake time, as told."""
+    """Runs on the CPU under another name; refuses to open, breaks, adds an offset or takes fake time, as asked."""
 
     def __init__(
         self,

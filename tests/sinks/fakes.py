@@ -22,7 +22,7 @@ class FakeMachine:
     card: str = "FRR Camera"
     capabilities: Capability = Capability.VIDEO_OUTPUT
     healed: Capability | None = None
-    """What it can do once somebody has said to stream to it and gone: v4l2loopback 0.12.7."""
+    """What it can do once a program has begun to stream to it and gone: v4l2loopback 0.12.7."""
     ioctl_errno: int | None = None
     open_errno: int | None = None
     descriptors: set[int] = field(default_factory=set)

@@ -144,7 +144,7 @@ def test_sound_stays_in_step_with_a_first_picture_that_comes_late(tmp_path: Path
 
 
 @pytest.mark.parametrize("suffix", MUXERS)
-def test_how_pixels_are_to_be_shown_is_told(tmp_path: Path, suffix: str) -> None:
+def test_how_pixels_are_shown_is_kept(tmp_path: Path, suffix: str) -> None:
     write(tmp_path / f"out{suffix}", [gradient(64, 48)] * 3, look=Look(Fraction(64, 45), primaries=9, transfer=18))
     with av.open(str(tmp_path / f"out{suffix}")) as container:
         stream = container.streams.video[0]
@@ -169,7 +169,7 @@ def test_sound_that_the_container_cannot_hold(tmp_path: Path, codec: str, ending
     assert list(tmp_path.iterdir()) == [clip]
 
 
-def test_what_not_even_matroska_holds_is_told_with_the_way_out(tmp_path: Path) -> None:
+def test_what_not_even_matroska_holds_is_reported_with_the_way_out(tmp_path: Path) -> None:
     write_clip(tmp_path / "in.wmv", [gradient(64, 48)] * 5, audio_codec="wmav2")
     with pytest.raises(
         SinkUnusable, match=r"\.mkv file cannot hold .*wmav2.*ffmpeg -i '.*in\.wmv' -c:v copy -c:a flac"
@@ -273,7 +273,7 @@ def test_what_the_system_refuses_is_typed(tmp_path: Path, number: int, kind: typ
 
 
 class FullDisk:
-    """A file that takes so many bytes and no more."""
+    """A file that takes `limit` bytes and no more."""
 
     def __init__(self, room: int) -> None:
         self._room, self._at = room, 0

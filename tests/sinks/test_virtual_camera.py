@@ -77,7 +77,7 @@ def test_the_labelled_device_is_opened_as_i420_and_let_go(bench: Bench) -> None:
     assert camera.sent[0].flags.c_contiguous
 
 
-def test_udev_is_told_when_it_begins_to_give_pictures_and_when_it_ceases(bench: Bench) -> None:
+def test_udev_is_notified_when_it_begins_to_give_pictures_and_when_it_ceases(bench: Bench) -> None:
     """The kernel does not, and WirePlumber does not look again by itself."""
     uevent = bench.machine.root / "sys/dev/char/0:0/uevent"
     uevent.parent.mkdir(parents=True)
@@ -194,7 +194,7 @@ BOTH = Capability.VIDEO_OUTPUT | Capability.VIDEO_CAPTURE
 @pytest.mark.parametrize(
     ("version", "pictures", "usable"), [("0.12.3", 0, True), ("", 0, True), ("", 1, False), ("0.15.0", 0, False)]
 )
-def test_a_reader_that_a_producer_has_left_behind_is_told_from_a_producer(
+def test_a_reader_that_a_producer_has_left_behind_is_distinguished_from_a_producer(
     bench: Bench, version: str, pictures: int, usable: bool
 ) -> None:
     """`pictures` come in each look. Only the old module may be asked in this way: a newer one has one reader."""

@@ -278,7 +278,7 @@ def test_elsewhere_a_camera_has_only_a_number(hardware: Hardware) -> None:
         CameraSource("Logitech", system=system, opener=capture)
 
 
-def test_a_size_nobody_offers_becomes_the_nearest(hardware: Hardware) -> None:
+def test_a_size_no_camera_offers_becomes_the_nearest(hardware: Hardware) -> None:
     formats = (Format("MJPG", "", (Mode(640, 480, (30.0,)), Mode(1280, 720, (30.0,)))),)
     assert choose_mode(formats, (1200, 700), 30.0) == Request("MJPG", 1280, 720, 30.0)
     assert choose_mode(formats, (320, 240), 30.0) == Request("MJPG", 640, 480, 30.0)

@@ -115,7 +115,7 @@ def test_a_last_picture_that_is_held_for_long_is_no_missing_end(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("count", [5, 50])
-def test_a_clock_that_begins_anew_goes_on(tmp_path: Path, count: int) -> None:
+def test_a_clock_that_starts_over_goes_on(tmp_path: Path, count: int) -> None:
     clip = write_clip(tmp_path / "clip.ts", count)
     clip.write_bytes(2 * clip.read_bytes())  # as recorders leave them that write two to one file
     with VideoSource(clip) as source:

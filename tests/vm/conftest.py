@@ -67,10 +67,10 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         return
     case = report.nodeid.split("::")[-1].removeprefix("test_").replace("_", " ")
     case += f" ({report.when})" * (report.when != "call")
-    told = "; ".join(str(value) for name, value in report.user_properties if name == "seen")
+    text = "; ".join(str(value) for name, value in report.user_properties if name == "seen")
     if report.failed:
-        told = "; ".join(filter(None, (told, str(report.longrepr).strip().splitlines()[-1])))
-    row = (case, told, "ok" if report.passed else report.outcome, report.duration)
+        text = "; ".join(filter(None, (text, str(report.longrepr).strip().splitlines()[-1])))
+    row = (case, text, "ok" if report.passed else report.outcome, report.duration)
     ROWS.append(row)
     print(f"\n{line(row)}", flush=True)
 
@@ -85,5 +85,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def line(row: tuple[str, str, str, float]) -> str:
-    case, told, outcome, seconds = row
-    return f"| {case} | {told.replace('|', '/')} | {outcome} | {seconds:.1f} s |"
+    case, text, outcome, seconds = row
+    return f"| {case} | {text.replace('|', '/')} | {outcome} | {seconds:.1f} s |"

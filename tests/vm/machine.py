@@ -219,7 +219,7 @@ class Machine:
         return player
 
     def frrcam(self, *arguments: str) -> Frrcam:
-        """`frrcam start` with these arguments, once FRR Camera is listed and it runs, or would if somebody watched."""
+        """`frrcam start` with these arguments, once FRR Camera is listed and it runs, or would if a program watched."""
         frrcam = self.start(*arguments)
         frrcam.until_state("running", "idle")
         until("it publishes", lambda: is_producing(11), 30)
@@ -245,9 +245,9 @@ def meeting(frrcam: Frrcam) -> Iterator[Reader]:
 
 def is_producing(number: int) -> bool:
     """True while a program publishes on the loopback /dev/videoN, which has exclusive_caps."""
-    told = sysfs.loopback(number)
-    if told is None or told.state:
-        return told is not None and told.state == "capture"
+    loopback = sysfs.loopback(number)
+    if loopback is None or loopback.state:
+        return loopback is not None and loopback.state == "capture"
     with LINUX.opened(f"/dev/video{number}") as descriptor:  # 0.12.7 does not say it
         return Capability.VIDEO_CAPTURE in query_capability(LINUX, descriptor).capabilities
 

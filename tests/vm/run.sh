@@ -37,7 +37,7 @@ share=$cache/share
 memory=${FRRCAM_VM_MEMORY:-4G}
 rm -rf "$share"
 mkdir -p "$share"
-# for numpy, OpenCV and ONNX Runtime: a page fault takes 27 us in there, so that memory once had is to be kept
+# for numpy, OpenCV and ONNX Runtime: a page fault takes 27 us in there, so memory is kept once it is allocated
 cat >"$share/command" <<END
 export MALLOC_MMAP_THRESHOLD_=2000000000 MALLOC_TRIM_THRESHOLD_=4000000000 MALLOC_TOP_PAD_=67108864 MALLOC_ARENA_MAX=1
 $(printf '%q ' "$@")

@@ -105,7 +105,7 @@ def test_chromium_gets_frr_camera_by_its_name(machine: Machine, address: str, tm
 def test_chromium_wakes_the_camera_and_shows_an_enhanced_face(
     machine: Machine, moving_clip: Path, address: str, tmp_path: Path, seen: Seen
 ) -> None:
-    """Nobody watched before: it is listed all the same, and comes on for the page."""
+    """No program watched before: it is listed all the same, and comes on for the page."""
     machine.play(moving_clip)
     frrcam = machine.frrcam("--device", "Test Source", "--fps", f"{SLOW_FPS}")
     frrcam.until_state("idle", seconds=60)

@@ -56,7 +56,7 @@ def test_a_camera_that_is_unplugged_and_comes_back(machine: Machine, seen: Seen)
 
 
 def test_a_camera_that_disconnects(machine: Machine, seen: Seen) -> None:
-    """The driver ends the stream and the node stays; opening it again mends it."""
+    """The driver ends the stream and the node stays; opening it again helps."""
     load("vivid", *VIVID)
     frrcam = machine.frrcam("--device", "vivid", "--size", "640x480")
     with meeting(frrcam) as reader:
@@ -84,7 +84,7 @@ def test_a_camera_that_hangs(machine: Machine, moving_clip: Path, seen: Seen) ->
 
 
 def test_a_camera_that_another_program_takes(machine: Machine, seen: Seen) -> None:
-    """While nobody watches, the camera is free; whoever takes it then has it until it lets go."""
+    """While no program watches, the camera is free; a program that takes it then has it until it lets go."""
     load("vivid", *VIVID)
     frrcam = machine.frrcam("--device", "vivid", "--size", "640x480")
     frrcam.until_state("idle", seconds=40)

@@ -41,18 +41,18 @@ def worst(rgb: Image) -> int:
     return max(int(np.abs(middle.astype(int) - colour).max()) for middle, colour in pairs)
 
 
-def failures(told: str) -> set[str]:
+def failures(output: str) -> set[str]:
     """What v4l2-compliance found wrong, by name."""
-    assert "Total for" in told, told
-    return {line.split(": FAIL")[0].strip() for line in told.splitlines() if line.rstrip().endswith(": FAIL")}
+    assert "Total for" in output, output
+    return {line.split(": FAIL")[0].strip() for line in output.splitlines() if line.rstrip().endswith(": FAIL")}
 
 
 def compliance(*options: str) -> tuple[set[str], str]:
     """(failures, the last line) of v4l2-compliance on FRR Camera; it ends with the number of failures."""
-    told = subprocess.run(
+    output = subprocess.run(
         ["v4l2-compliance", *options, "-d", CAMERA], capture_output=True, text=True, timeout=120
     ).stdout
-    return failures(told), told.strip().splitlines()[-1].partition(": ")[2]
+    return failures(output), output.strip().splitlines()[-1].partition(": ")[2]
 
 
 @pytest.mark.parametrize("options", [(), ("-s", "20")], ids=["asked", "streaming"])
@@ -125,14 +125,14 @@ def test_sizes_follow_one_another(machine: Machine, seen: Seen, size: tuple[int,
     width, height = size
     machine.frrcam("--source", "demo", "--size", f"{width}x{height}", "--fps", str(RATE))
     after = read_i420(CAMERA, size)[-1]
-    told = run("v4l2-ctl", "-d", CAMERA, "--get-fmt-video").stdout.decode()
+    output = run("v4l2-ctl", "-d", CAMERA, "--get-fmt-video").stdout.decode()
     seen(f"{before[1]}x{before[0] * 2 // 3}, then {width}x{height}, of {after.std():.0f} levels of contrast")
-    assert f"{width}/{height}" in told
+    assert f"{width}/{height}" in output
     assert after.std() > 10, "a picture of something"
 
 
 def test_a_camera_that_comes_back_in_another_size_changes_nothing(machine: Machine, tmp_path: Path, seen: Seen) -> None:
-    """A meeting program has been told a size; it gets that one, whatever the camera does."""
+    """A meeting program has chosen a size; it gets that one, whatever the camera does."""
     small = (320, 240)
     clips = [
         write_clip(tmp_path / f"{width}.nut", [plain(COLOURS["green"], (width, height))] * 30, FPS)

@@ -65,10 +65,10 @@ def test_the_event_follows_streaming_and_not_listing(producer: pyvirtualcam.Came
         assert consumers.watching(0.1)
         os.close(descriptor)
         assert not consumers.watching(0.1)
-    seen(f"20 listings: nobody; a reader: seen {came * 1000:.0f} ms after it began, gone after {went * 1000:.0f} ms")
+    seen(f"20 listings: no reader; a reader: seen {came * 1000:.0f} ms after it began, gone after {went * 1000:.0f} ms")
 
 
-def test_waiting_for_somebody_costs_nothing(producer: pyvirtualcam.Camera, seen: Seen) -> None:
+def test_waiting_for_a_reader_costs_nothing(producer: pyvirtualcam.Camera, seen: Seen) -> None:
     with ClientEvents(CAMERA) as consumers:
         consumers.watching(0)
         began, used = time.monotonic(), time.process_time()

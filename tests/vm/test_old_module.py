@@ -32,13 +32,13 @@ def test_its_lost_output_ability_is_healed(old_machine: Machine, seen: Seen) -> 
         watched = reader.watch(3)
     seen(f"after a SIGKILL it has {lost.name or 'neither way'}; a second start publishes")
     seen(f"{watched.last.shape[1]}x{watched.last.shape[0]} at {watched.fps:.0f} fps")
-    assert not Path("/sys/module/v4l2loopback/version").exists(), "the version is told by later modules"
+    assert not Path("/sys/module/v4l2loopback/version").exists(), "only later modules give a version"
     assert lost == Capability(0), "else this test shows nothing"
     frrcam.until_state("running", seconds=30)
 
 
 def test_healed_while_a_meeting_still_has_it_open(old_machine: Machine, seen: Seen) -> None:
-    """To the module it looks as if somebody published; that no picture comes tells the difference."""
+    """To the module it looks as if a program published; that no picture comes tells the difference."""
     first = old_machine.frrcam("--source", "demo", "--size", "640x480")
     meeting_program = old_machine.program("v4l2-ctl", "-d", CAMERA, "--stream-mmap", "--stream-count=0")
     until("it streams", lambda: "fps" in meeting_program.said or "<" in meeting_program.said, 30)

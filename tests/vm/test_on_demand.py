@@ -1,4 +1,4 @@
-"""The camera runs while somebody watches: what listing costs, what idling costs, and how soon the first face comes."""
+"""The camera runs while a program watches: what listing costs, what idling costs, and how soon the first face comes."""
 
 import contextlib
 import mmap
@@ -61,7 +61,7 @@ class Camera:
         self.turn(0)
 
     def turn(self, number: int) -> None:
-        """Another patch from now on. While nobody uses the camera."""
+        """Another patch from now on. While no program uses the camera."""
         if number:
             self._player.kill()
             until("the camera has stopped", lambda: not is_producing(10), 10)
@@ -78,7 +78,7 @@ def camera(machine: Machine, tmp_path: Path) -> Camera:
 
 @pytest.fixture
 def frrcam(machine: Machine, camera: Camera) -> Frrcam:
-    """Warm; nobody watches."""
+    """Warm; no program watches."""
     frrcam = machine.frrcam("--device", "Test Source", "--fps", f"{FPS:g}")
     with meeting(frrcam):
         until("faces are enhanced", lambda: (status := frrcam.status()) and status.fresh_share > 0.3, 60)
@@ -108,7 +108,7 @@ def test_idle_it_rests_and_lets_others_look(frrcam: Frrcam, seen: Seen) -> None:
 
 
 def test_of_a_call_that_is_over_no_picture_is_left(frrcam: Frrcam, camera: Camera, seen: Seen) -> None:
-    """Whoever may open the device may map its buffers."""
+    """A program that may open the device may map its buffers."""
     after = corners()
     with meeting(frrcam):
         during = corners()
@@ -172,7 +172,7 @@ def test_nor_does_it_wait_after_a_call_on_a_busy_machine(
     before = camera.gives
     camera.turn(1)
     plain, enhanced, old = first_pictures(camera.gives, before)
-    seen(f"plain after {busy:.0f} s of {HOGS} busy programs; left on rung {left}; they end, and somebody watches:")
+    seen(f"plain after {busy:.0f} s of {HOGS} busy programs; left on rung {left}; they end, and a program watches:")
     seen(f"the camera's first picture after {plain:.2f} s, enhanced after {enhanced:.2f} s ({rung(frrcam)})")
     assert enhanced <= FIRST_S
     assert old == 0

@@ -83,8 +83,8 @@ def test_ffmpeg_reads_exact_colours(machine: Machine, tmp_path: Path, seen: Seen
         inner, half = slice(96 * index + 16, 96 * index + 80), slice(48 * index + 8, 48 * index + 40)
         planes = (luma[:, inner], chroma[0][:, half], chroma[1][:, half])
         worst = max(worst, *(float(abs(plane - value).max()) for plane, value in zip(planes, expected, strict=True)))
-    told = run("v4l2-ctl", "-d", CAMERA, "--get-fmt-video").stdout.decode()
+    output = run("v4l2-ctl", "-d", CAMERA, "--get-fmt-video").stdout.decode()
     seen(f"six colours, worst difference {worst:.2f} levels of Y, U or V; {width}x{height} YU12")
-    assert f"{width}/{height}" in told
-    assert "YU12" in told
+    assert f"{width}/{height}" in output
+    assert "YU12" in output
     assert worst <= 1

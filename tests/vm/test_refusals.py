@@ -1,4 +1,4 @@
-"""What real devices refuse, and what the user is told: one line, with the way out."""
+"""What real devices refuse, and what the user reads: one line, with the way out."""
 
 import os
 import shutil
@@ -12,8 +12,8 @@ from tests.vm.machine import CAMERA, FRRCAM, MARKS, SOURCE, VIVID, Machine, ask,
 pytestmark = MARKS
 Seen = Callable[[str], None]
 
-NOBODY, VIDEO = 65534, 44
-"""Debian's numbers of the user nobody and the group video."""
+NO_ONE, VIDEO = 65534, 44
+"""Debian's numbers of its user without rights and the group video."""
 SOURCE_EXIT, SINK_EXIT = 3, 4
 
 
@@ -59,10 +59,10 @@ def test_what_is_no_camera(machine: Machine, seen: Seen, device: str) -> None:
     assert device in line
 
 
-def test_a_loopback_that_nobody_publishes_on(machine: Machine, seen: Seen) -> None:
+def test_a_loopback_on_which_no_program_publishes(machine: Machine, seen: Seen) -> None:
     line = refusal(SOURCE_EXIT, "--device", SOURCE)
     seen(line)
-    assert "nobody publishes" in line
+    assert "on which no program publishes" in line
 
 
 def test_a_camera_is_no_virtual_camera(machine: Machine, seen: Seen) -> None:
@@ -84,7 +84,7 @@ def test_no_virtual_camera_at_all(machine: Machine, seen: Seen) -> None:
     unload("v4l2loopback")
     line = refusal(SINK_EXIT, "--source", "demo", "--output", CAMERA)
     fallen_back = ask("start", "--source", "demo", "--frames", "2")
-    said = next(told for told in fallen_back.stderr.splitlines() if "no virtual camera" in told)
+    said = next(line for line in fallen_back.stderr.splitlines() if "no virtual camera" in line)
     seen(f"{line}; without --output: {said}")
     assert "modprobe v4l2loopback" in line
     assert fallen_back.returncode == 0
@@ -92,11 +92,11 @@ def test_no_virtual_camera_at_all(machine: Machine, seen: Seen) -> None:
 
 
 def locked_out(node: str) -> tuple[str, ...]:
-    """Gives the node to nobody and group video; what is to run a program that has no right to it.
+    """Gives the node to a user without rights and group video; runs a program that may not open it.
 
     Root without its privileges, not another user: that one might not be let into the checkout either.
     """
-    os.chown(node, NOBODY, VIDEO)
+    os.chown(node, NO_ONE, VIDEO)
     Path(node).chmod(0o660)
     setpriv = shutil.which("setpriv")
     assert setpriv, f"setpriv is part of util-linux; {FRRCAM}"

@@ -27,7 +27,7 @@ EVERY_S = 2.0
 LONG_GAP = 13.0
 """Seconds without a reader, more than the grace time: the camera goes off, and has to come back."""
 STUCK_S = 3.0
-"""A picture that stands still for longer has got stuck; a camera that opens anew, on a shared core, has not."""
+"""A picture that stands still for longer has got stuck; a camera that reopens, on a shared core, has not."""
 GROWTH_MB = 16.0
 """From the median of the first third to that of the last: allocators keep a little more for a while, leaks go on."""
 RATE_MB = 1.0

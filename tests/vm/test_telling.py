@@ -19,7 +19,7 @@ def test_devices_tells_the_truth(machine: Machine, moving_clip: Path, seen: Seen
     cameras = {camera["name"]: camera for camera in found["cameras"]}
     virtual = {camera["label"]: camera for camera in found["virtual_cameras"]}
     seen(f"cameras {list(cameras)}; virtual {[(name, each['producing']) for name, each in virtual.items()]}")
-    assert set(cameras) == {"vivid", "Test Source"}, "FRR Camera, on which nobody publishes, is no camera"
+    assert set(cameras) == {"vivid", "Test Source"}, "FRR Camera, on which no program publishes, is no camera"
     assert not cameras["vivid"]["loopback"]
     assert sizes(cameras["vivid"], "YUYV") >= {(640, 360), (1280, 720)}
     assert cameras["Test Source"]["node"] == SOURCE

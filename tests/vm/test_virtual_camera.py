@@ -21,7 +21,7 @@ ADD, REMOVE = 0x40487E01, 0x40047E02
 """V4L2LOOPBACK_CTL_ADD and _REMOVE of 0.14 and later."""
 MOVED = 12
 STOPPED_S = 1.5
-"""It is to be one; the rest is for a core that others share."""
+"""One is expected; the rest is for a core that others share."""
 
 
 def add(number: int, label: str) -> None:

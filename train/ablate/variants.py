@@ -198,7 +198,7 @@ class Bench:
             state = checkpoint.load(begun, plan.rate)
         elif variant.begin:
             content = checkpoint.read(CHECKPOINTS / variant.begin)
-            state = checkpoint.restored(checkpoint.anew(content), plan.rate)
+            state = checkpoint.restored(checkpoint.restarted(content), plan.rate)
         else:
             state = checkpoint.start(checkpoint.build(shape), plan.rate)
         if variant.held:

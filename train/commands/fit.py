@@ -104,7 +104,7 @@ def masks_command(
     given: Given,
     data: Data = DATA,
     runs: Runs = RUNS,
-    again: Annotated[bool, typer.Option("--again", help="Train the teacher anew if RUNS/cache has one.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Train the teacher again if RUNS/cache has one.")] = False,
     figures: Annotated[
         Path | None, typer.Option(help="JSON file to keep the teacher's figures in, as docs/masks.json does.")
     ] = None,

@@ -16,7 +16,7 @@ from train.publish import manifest, publish
 
 DETECTOR = WEIGHTS / "frrcam-face-320.onnx"
 
-Count = Annotated[int | None, typer.Option(min=1, help="Look at so many held-out faces only.")]
+Count = Annotated[int | None, typer.Option(min=1, help="How many held-out faces to look at; all if not given.")]
 Record = Annotated[Path, typer.Option(help="JSON file that keeps what was measured of every version.")]
 Weights = Annotated[Path, typer.Option(help="Folder of the files and their manifest.toml.")]
 

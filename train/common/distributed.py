@@ -89,7 +89,7 @@ ALONE = World()
 
 
 def pick_device(name: str, place: int = 0) -> torch.device:
-    """auto, cpu or cuda as a device, the `place`-th of the machine's GPUs; ValueError if it is not to be had."""
+    """auto, cpu or cuda as a device, the `place`-th of the machine's GPUs; ValueError if there is none."""
     if name not in ("auto", "cpu", "cuda"):
         raise ValueError(f"--device must be auto, cpu or cuda, not {name!r}")
     if name == "cuda" and not torch.cuda.is_available():

@@ -22,7 +22,7 @@ Report = Callable[[str], None]
 Advance = Callable[[float, str], None]
 """Takes the share that is done (0…1) and a few words."""
 QUIET = 60.0
-"""Seconds without a line after which a log is told how far it is."""
+"""Seconds without a line after which a log gets one that says how far it is."""
 
 
 def silent(share: float, text: str) -> None:
@@ -30,7 +30,7 @@ def silent(share: float, text: str) -> None:
 
 
 def counted(items: Iterable[T], what: str, console: Console | None = None) -> Iterator[T]:
-    """The items, of which nobody knows how many will come: on a terminal's standard error, how many have."""
+    """The items, whose number is not known before: on a terminal's standard error, how many have."""
     console = console or Console(stderr=True)
     columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:

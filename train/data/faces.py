@@ -31,7 +31,7 @@ MARGIN = 1.125
 RECOGNITION_WINDOW = ((0.123, 0.873), (0.125, 0.875))
 """Rows and columns of the crop that best fit the 112 px template of face recognition (least squares, five points)."""
 HELD_OUT = 6
-"""Of 256 key hashes, so many are held out (2.3 %)."""
+"""How many of 256 key hashes are held out (2.3 %)."""
 LABELS = "masks.npy"
 """The faces' masks, beside their cache."""
 PICTURES = ("webp", "jpg", "jpeg", "png")
@@ -89,7 +89,7 @@ class Faces:
 
 @contextmanager
 def of_face(key: str) -> Iterator[None]:
-    """Begin each ValueError with the face's key: among thousands it is told by nothing else."""
+    """Begin each ValueError with the face's key: among thousands, nothing else identifies it."""
     try:
         yield
     except ValueError as error:

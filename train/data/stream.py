@@ -47,7 +47,7 @@ class Canvases(IterableDataset[tuple[str, Tensor]]):
     def __iter__(self) -> Iterator[tuple[str, Tensor]]:
         worker = get_worker_info()
         turn, workers = (worker.id, worker.num_workers) if worker else (0, 1)
-        # the loader takes from its workers in turn, beginning with the first, whoever's turn it was when it stopped
+        # the loader takes from its workers in turn, from the first on, even if it stopped before another one
         place = (turn + self.skip) % workers
         skip = len(range(place, self.skip, workers))
         urls = list(split_by_node(self.urls))[place::workers]

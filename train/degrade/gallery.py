@@ -152,7 +152,7 @@ def sheet(data: Path | str) -> Image.Image:
 
 
 def write(path: Path, image: Image.Image) -> None:
-    """As a PNG of 6 bits per channel, which nobody sees and which halves the file."""
+    """As a PNG of 6 bits per channel, which is not visible and halves the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     coarse = [round(round(value * 63 / 255) * 255 / 63) for value in range(256)] * 3
     image.point(coarse).save(path, "PNG", optimize=True)

@@ -24,7 +24,7 @@ from train.degrade.jpeg import jpeg
 Range = tuple[float, float]
 REFERENCE = 336
 BLURRED = 1.5
-"""A face enlarged so many times is called blurred."""
+"""A face enlarged by this factor is called blurred."""
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def labels(data: Data = DATA, cache: Cache = CACHE) -> None:
 def fit(
     out: Annotated[Path, typer.Option(help="Folder for last.pt and log.jsonl.")] = CACHE / "run",
     resume: Annotated[Path | None, typer.Option(help="Checkpoint to go on from.")] = None,
-    restart: Annotated[bool, typer.Option(help="Take only the weights of --resume; begin the schedule anew.")] = False,
+    restart: Annotated[bool, typer.Option(help="Take only the weights of --resume; restart the schedule.")] = False,
     images: Annotated[int, typer.Option(min=1, help="Composites to see in all.")] = fitting.FitSettings.images,
     batch: Annotated[int, typer.Option(min=1, help="Composites per step.")] = fitting.FitSettings.batch,
     rate: Annotated[float, typer.Option(help="Peak learning rate.")] = fitting.FitSettings.rate,

@@ -15,7 +15,7 @@ Array = NDArray[np.float32]
 
 WANTED = (48.0, float("inf"))
 """Shorter side in frame px, from and below, of the reference faces that must be found."""
-NOBODY = np.zeros((0, 4), np.float32)
+NO_BOXES = np.zeros((0, 4), np.float32)
 MATCH = 0.5
 """IoU from which two boxes are the same face."""
 
@@ -71,7 +71,7 @@ def compare_frame(
     reference: tuple[Array, Array],
     candidate: tuple[Array, Array],
     sides: tuple[float, float] = WANTED,
-    ignored: Array = NOBODY,
+    ignored: Array = NO_BOXES,
 ) -> FrameComparison:
     """Match each candidate, best score first, to the reference face it overlaps most, at IoU ≥ 0.5, each face once.
 

@@ -107,7 +107,7 @@ def traced(
 ) -> onnx.ModelProto:
     """A module of one input called `name` as ONNX; `free`: the input's dimensions that are not fixed, by number."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own deprecations are not ours to mend
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
         program = torch.onnx.export(
             module,
             (example,),

@@ -15,7 +15,7 @@ LARGEST = 127
 
 
 def keep_sums(model: onnx.ModelProto, source: onnx.ModelProto, weight: str) -> None:
-    """Round `weight` (O×I×H×W), a convolution's in the float model `source`, anew in the QDQ model made of it.
+    """Round `weight` (O×I×H×W), a convolution's in the float model `source`, again in the QDQ model made of it.
 
     Raises ValueError if either has no such weight.
     """

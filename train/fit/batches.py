@@ -1,6 +1,6 @@
 """What a training step is fed: this process's crops of each batch, degraded on its device.
 
-Every random draw comes from (seed, images seen) and is made for the whole batch, whoever takes a share of it.
+Every random draw comes from (seed, images seen) and is made for the whole batch, whichever process takes a share of it.
 """
 
 from collections import deque

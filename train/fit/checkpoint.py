@@ -42,7 +42,7 @@ class State:
     images: int = 0
     """Images that this training has seen."""
     before: int = 0
-    """Images that the network had seen when this training began (`anew`)."""
+    """Images that the network had seen when this training began (`restarted`)."""
     adversary: Adversary | None = None
     """What the network is trained against, if the settings ask for it."""
 
@@ -118,7 +118,7 @@ def restored(content: Content, rate: float, device: torch.device | str = "cpu") 
     return state
 
 
-def anew(content: Content) -> Content:
+def restarted(content: Content) -> Content:
     """The same network and optimiser at the beginning of another training, which counts its own steps and images."""
     return content | {"step": 0, "images": 0, "before": seen(content)}
 
@@ -166,10 +166,10 @@ def read(path: Path) -> Content:
         with torch.device("meta"):
             odd = unlike(FRRNet(**content["shape"]), content["average"])
     except TypeError as error:
-        raise ValueError(f"{path} is of another version of the network ({error}): train anew") from error
+        raise ValueError(f"{path} is of another version of the network ({error}): train again") from error
     if odd:
         raise ValueError(
-            f"{path} is of another version of the network ({len(odd)} parts differ, {odd[0]} first): train anew"
+            f"{path} is of another version of the network ({len(odd)} parts differ, {odd[0]} first): train again"
         )
     return content
 

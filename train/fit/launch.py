@@ -67,7 +67,7 @@ class Places:
 def train(shape: dict[str, Any], settings: Settings, machine: Machine, places: Places) -> checkpoint.State:
     """Train a network, or go on where places.out stopped, or from places.begin; Ctrl-C saves and ends it.
 
-    shape: FRRNet's arguments, where they are not to be its defaults or the checkpoint's.
+    shape: FRRNet's arguments, where they differ from its defaults or the checkpoint's.
     Raises ValueError or OSError for what cannot be trained on.
     """
     torch.set_num_threads(machine.threads)
@@ -122,7 +122,7 @@ def beginning(shape: dict[str, Any], settings: Settings, places: Places) -> chec
     if resumed.exists():
         return of_shape(checkpoint.read_training(resumed), shape, resumed)
     if places.begin is not None:
-        begun = checkpoint.anew(of_shape(checkpoint.read(places.begin), shape, places.begin))
+        begun = checkpoint.restarted(of_shape(checkpoint.read(places.begin), shape, places.begin))
         state = checkpoint.restored(begun, settings.rate)
     else:
         torch.manual_seed(settings.seed)

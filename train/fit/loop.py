@@ -69,7 +69,7 @@ def train_step(
     state.optimiser.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
     norm = nn.utils.clip_grad_norm_(state.network.parameters(), settings.clip)
-    # copied from the device at once: each copy waits until it has done all that it was told
+    # copied from the device at once: each copy waits until the device has finished all that was queued
     values = torch.stack([loss.detach(), norm, *terms.values()]).tolist()
     found = dict(zip(("loss", "norm", *terms), values, strict=True))
     if math.isfinite(found["norm"]):

@@ -85,7 +85,7 @@ def identity(target: Tensor, restored: Tensor) -> Tensor:
 
 
 def adversarial(logits: Tensor) -> Tensor:
-    """Paper 004, Eq. 9, non-saturating: restored pictures are to be taken for originals by the discriminator."""
+    """Paper 004, Eq. 9, non-saturating: the discriminator must take restored pictures for originals."""
     return functional.softplus(-logits).mean()
 
 

@@ -31,7 +31,7 @@ class Journal:
         self.pairs: dict[int, list[Pair]] = {}
 
     def training(self, before: int, seen: int, means: dict[str, float]) -> None:
-        """Log the mean terms since the last time; what remains is told by pixels, as large pictures come late."""
+        """Log the mean terms since the last time; what remains is estimated by pixels, as large pictures come late."""
         size, elapsed = self.settings.phase(before).size, self.clock() - self.began
         done = self.settings.progress(seen) - self.settings.progress(self.first)
         left = elapsed * (1 - self.settings.progress(seen)) / max(done, 1e-9) / 60
@@ -47,7 +47,9 @@ class Journal:
         if not len(faces.indices(training=False)):
             self.report("validation: there is no held-out face")
             return
-        if size not in self.pairs:  # kept: to degrade them anew, on the CPU, takes longer than a GPU's steps in between
+        if (
+            size not in self.pairs
+        ):  # kept: to degrade them again, on the CPU, takes longer than a GPU's steps in between
             self.pairs = {size: list(held_out_pairs(faces, size))}
         scores = validate(state.average, self.pairs[size], bf16=self.settings.bf16)
         self.report("validation: " + ", ".join(f"{name} {value:.3f}" for name, value in scores.items()))

@@ -111,7 +111,7 @@ class Settings:
         return self.phases[-1]
 
     def progress(self, seen: int) -> float:
-        """Share of the training's pixels that so many pictures are: large ones cost more and come late."""
+        """Share of the training's pixels in the first `images` pictures: large ones cost more and come late."""
         done = total = 0
         for phase in self.phases:
             done += min(max(seen, 0), phase.images) * phase.size**2

@@ -1,6 +1,6 @@
 """A network's features for the perceptual and style losses (paper 002, Eq. 6).
 
-The paper takes VGGFace's layers 3, 8 and 15, whose weights are not to be had here. `FaceFeatures` takes
+The paper takes VGGFace's layers 3, 8 and 15, whose weights are not available here. `FaceFeatures` takes
 MobileFaceNet's, from its ONNX file: the last features at 56, 28 and 14 px, and its embedding for the identity loss. The
 file's few operators are run by PyTorch's own functions, so that a gradient goes through them; onnx2torch would do it
 too, but needs a torchvision built for the very same PyTorch. `VGGFeatures` takes the same layers of torchvision's
@@ -116,7 +116,7 @@ def vgg16() -> nn.Module:
 class VGGFeatures(nn.Module):
     """Pictures (N×3×S×S, RGB, [0,1]) to the feature maps of VGG_LAYERS, at S, S/2 and S/4.
 
-    Raises ValueError if torchvision or its weights are not to be had.
+    Raises ValueError if torchvision or its weights are not available.
     """
 
     mean: Tensor
@@ -129,7 +129,7 @@ class VGGFeatures(nn.Module):
         except (ImportError, OSError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
             raise ValueError(
-                f"--features vgg: torchvision's VGG16 is not to be had ({reason}): install the torchvision built for "
+                f"--features vgg: torchvision's VGG16 is not available ({reason}): install the torchvision built for "
                 f"PyTorch {torch.__version__} where its weights can be downloaded, or take --features mobilefacenet"
             ) from error
         self.layers = nn.ModuleList(found.children())[: VGG_LAYERS[-1] + 1].eval().requires_grad_(False)

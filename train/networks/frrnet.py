@@ -4,7 +4,7 @@ Beside the paper: a stem stride (space-to-depth before the first convolution, de
 network (`train.networks.light`) that goes first, since exposure and colour cast are the largest error; and a global
 view, which pools the last features and the picture itself into one embedding: it feeds the classifier and joins the
 bottleneck.
-It stands in for the paper's VGGFace features, which are not to be had and would not fit a webcam's time. Behind a stem,
+It stands in for the paper's VGGFace features, which are not available and would not fit a webcam's time. Behind a stem,
 also a branch of the picture's own detail (`train.networks.detail`), which the features steer and could not carry.
 ReLU alone, no normalisation: what ONNX Runtime fuses into an int8 convolution.
 """

@@ -160,7 +160,7 @@ def faces_table(report: Report) -> str:
     return (
         "### PSNR by distortion and by skin tone\n\n"
         "Skin tone is the typology angle (ITA) of the original's cheeks: the tone in that light. Tones are compared "
-        f"under the same {DRAWS} degradations of every face. What a picture itself makes hard is told by the last "
+        f"under the same {DRAWS} degradations of every face. What a picture itself makes hard is in the last "
         f"column: its original, blurred by {SLIGHT * report.size / REFERENCE:.1f} px and by nothing else.\n\n"
         + table(("", "faces", "input", "restored", "original, blurred"), lines)
     )

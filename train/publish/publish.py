@@ -248,7 +248,7 @@ def record_again(files: Sequence[Path], reports: Sequence[Report], tools: Tools,
 
 
 def renew(weights: Path, record: Path) -> None:
-    """Write the manifest's times and the model card's figures anew, so that they and the record say the same."""
+    """Rewrite the manifest's times and the model card's figures, so that they and the record say the same."""
     path, versions = weights / manifest.NAME, measurements.read(record)
     recorded = {str(version["sha256"]): version for version in versions}
     for name, entry in manifest.restorers(weights).items():

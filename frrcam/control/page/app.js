@@ -140,7 +140,7 @@ let gone = false;
 
 function showVeil() {
   $("veil").hidden = !gone && newest !== null;
-  if (gone) $("veil-text").textContent = "frrcam does not answer; trying again. If it was started anew, open the address that it printed.";
+  if (gone) $("veil-text").textContent = "frrcam does not answer; trying again. If it was restarted, open the address that it printed.";
   else $("veil-text").textContent = "Waiting for the first picture …";
 }
 

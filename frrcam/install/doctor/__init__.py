@@ -1,4 +1,4 @@
-"""`frrcam doctor`: what is right and wrong on this machine, and the command that mends it.
+"""`frrcam doctor`: what is right and wrong on this machine, and how to fix it.
 
 Each check looks at one thing through `Probes` and never changes anything; what it cannot look at, it says.
 """
@@ -22,7 +22,7 @@ CHECKS: Final = (
     linux.pipewire,
     linux.user_service,
 )
-"""In the order in which a person would mend what they find."""
+"""In the order in which a user would fix what they find."""
 
 
 def examine(probes: Probes | None = None) -> list[Finding]:

@@ -27,7 +27,7 @@ class Finding:
     detail: str
     """One line."""
     remedy: str = ""
-    """The command to run, or what to do; "" where there is nothing to mend."""
+    """The command to run, or what to do; "" where there is nothing to fix."""
 
     def as_json(self) -> dict[str, str]:
         return asdict(self)

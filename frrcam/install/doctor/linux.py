@@ -13,7 +13,7 @@ from frrcam.linux.devices import LABEL, VirtualCamera, list_virtual_cameras
 from frrcam.linux.v4l2 import System
 
 SETUP: Final = "frrcam setup"
-"""Loads the module, loads it anew or adds a camera to it, whatever it takes; now and for every boot."""
+"""Loads or reloads the module, or adds a camera to it, whatever is needed; now and for every boot."""
 SECURE_BOOT: Final = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 INSTALL: Final = {
     "debian": "sudo apt install v4l2loopback-dkms",
@@ -79,7 +79,7 @@ def _virtual_cameras(found: Sequence[VirtualCamera], label: str) -> Iterator[Fin
         yield Finding(label, "bad", f"there is no virtual camera of that name (there is {others})", setup)
     for virtual in found:
         finding = _virtual_camera(virtual)
-        # another's is not ours to mend
+        # another program's camera: no remedy is offered
         yield finding if virtual.label == label else replace(finding, status="info", remedy="")
 
 
@@ -95,7 +95,7 @@ def _virtual_camera(virtual: VirtualCamera) -> Finding:
         return Finding(title, "bad", "exclusive_caps is off: Chrome and others do not list it", SETUP)
     if virtual.producing:
         return Finding(title, "info", f"is being published on ({virtual.format or 'format unknown'}); open in {users}")
-    return Finding(title, "ok", "is ready to be published on; programs list it once somebody does")
+    return Finding(title, "ok", "is ready to be published on; programs list it once frrcam does")
 
 
 def pipewire(probes: Probes) -> Iterator[Finding]:

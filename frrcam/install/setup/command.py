@@ -56,7 +56,7 @@ def setup(options: SetupOptions, say: Say, machine: Machine | None = None) -> No
     """Shows what is to change, then does it, asking for root only for that.
 
     Raises UsageError (label, number, no Linux), SinkForbidden (no root, Secure Boot), SinkNotFound (no module),
-    SinkUnusable (a file or a device that is somebody else's, in use).
+    SinkUnusable (a file or a device that another program made or uses).
     """
     machine = machine or Machine()
     if machine.system.platform != "linux":

@@ -1,6 +1,6 @@
 """The files that frrcam puts on a system: made from the ones in systemd/, written whole, taken away exactly.
 
-Each carries a marker line; what does not carry it was written by somebody else and is never touched.
+Each carries a marker line; a file without it was not written by frrcam and is never touched.
 """
 
 import difflib
@@ -54,7 +54,7 @@ def ours(text: str | None) -> bool:
 
 
 def writing(path: str, text: str, system: System) -> Change | None:
-    """The change that makes the file read `text`; None if it does. Raises SinkUnusable if it is somebody else's."""
+    """The change that makes the file read `text`; None if it does. Raises SinkUnusable if frrcam did not write it."""
     before = read(path, system)
     if before == text:
         return None
@@ -64,7 +64,7 @@ def writing(path: str, text: str, system: System) -> Change | None:
 
 
 def removing(path: str, system: System) -> Change | None:
-    """The change that takes the file away; None if it is not there or is somebody else's."""
+    """The change that takes the file away; None if it is not there or frrcam did not write it."""
     before = read(path, system)
     return Change(path, before, None) if ours(before) else None
 

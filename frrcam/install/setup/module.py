@@ -50,7 +50,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The virtual camera that is to be there."""
+    """The virtual camera that is wanted."""
 
     label: str
     number: int
@@ -119,7 +119,7 @@ def plan(wanted: Wanted, elsewhere: tuple[str, str] | None, system: System) -> T
     if sysfs.module(system=system) is None:
         return Task("load", f"load the kernel module v4l2loopback: {wanted.label} as {wanted.node}")
     if not others and elsewhere is None:
-        return Task("reload", f"load v4l2loopback anew: {wanted.label} as {wanted.node}")
+        return Task("reload", f"reload v4l2loopback: {wanted.label} as {wanted.node}")
     if _dynamic(system) and mine:
         return Task("replace", f"replace {_names(mine)} by {wanted.label} as {wanted.node}")
     if _dynamic(system):

@@ -121,7 +121,7 @@ def test_a_stopped_run_goes_on_to_the_same_result(tmp_path: Path) -> None:
     assert ablate.run_all(bench(), tmp_path / "cut", progress.silent) == whole
 
 
-def test_what_sharpness_costs_is_told_from_the_same_beginning(tmp_path: Path) -> None:
+def test_what_sharpness_costs_is_measured_from_the_same_beginning(tmp_path: Path) -> None:
     """The shipped network itself: nothing smaller has the shape of its checkpoint."""
     plan = dataclasses.replace(VARIANTS["shipped's, + adversarial 0.05"], size=32, batch=2)
     begun = checkpoint.load_network(CHECKPOINTS / plan.begin)

@@ -29,7 +29,7 @@ def faces(count: int = 60, size: int = 32) -> Faces:
 
 
 def write_shards(folder: Path, counts: list[int], kind: str = "webp") -> list[str]:
-    """So many aligned faces in each shard, by webdataset's own writer; the keys."""
+    """`counts` aligned faces in each shard, by webdataset's own writer; the keys."""
     keys = []
     points = (alignment.TEMPLATE * 100 + 10).ravel().tolist()
     for shard, count in enumerate(counts):

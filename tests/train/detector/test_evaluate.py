@@ -6,7 +6,7 @@ from train.detector.sheet import TILE, sheet
 
 FACE = np.array([(100, 100, 200, 220, 0.9)], np.float32)
 FIVE = np.array([[(120, 140), (180, 140), (150, 170), (130, 195), (170, 195)]], np.float32)
-NOBODY = (np.zeros((0, 5), np.float32), np.zeros((0, 5, 2), np.float32))
+NO_FACES = (np.zeros((0, 5), np.float32), np.zeros((0, 5, 2), np.float32))
 
 
 class Scripted:
@@ -21,11 +21,11 @@ def test_the_same_face_is_found_without_error() -> None:
 
 
 def test_a_missed_face_and_a_false_one() -> None:
-    missed = compare_frame((FACE, FIVE), NOBODY)
+    missed = compare_frame((FACE, FIVE), NO_FACES)
     assert (missed.wanted, missed.found, missed.false) == (1, 0, 0)
     elsewhere = compare_frame((FACE, FIVE), (FACE + np.float32(150), FIVE))
     assert (elsewhere.found, elsewhere.false) == (0, 1)
-    assert compare_frame(NOBODY, (FACE, FIVE)).false == 1
+    assert compare_frame(NO_FACES, (FACE, FIVE)).false == 1
 
 
 def test_two_boxes_on_one_face_are_one_found_and_one_false() -> None:
@@ -35,11 +35,11 @@ def test_two_boxes_on_one_face_are_one_found_and_one_false() -> None:
 
 def test_a_small_face_need_not_be_found_but_is_not_false() -> None:
     small = (FACE * np.array((0.4, 0.4, 0.4, 0.4, 1), np.float32), FIVE * np.float32(0.4))
-    assert compare_frame(small, NOBODY).wanted == 0
+    assert compare_frame(small, NO_FACES).wanted == 0
     assert compare_frame(small, small).false == 0
 
 
-def test_errors_are_in_eye_distances_and_bias_is_told_apart() -> None:
+def test_errors_are_in_eye_distances_and_bias_is_separate() -> None:
     shifted = FIVE + np.array((6, 0), np.float32)  # a tenth of the 60 px between the eyes
     figures = summarise("clip", [compare_frame((FACE, FIVE), (FACE, shifted))] * 3)
     assert figures.points_error == pytest.approx(0.1)
@@ -50,7 +50,7 @@ def test_errors_are_in_eye_distances_and_bias_is_told_apart() -> None:
 
 
 def test_nothing_at_all_can_be_summarised() -> None:
-    figures = summarise("empty", [compare_frame(NOBODY, NOBODY)])
+    figures = summarise("empty", [compare_frame(NO_FACES, NO_FACES)])
     assert figures.wanted == 0
     assert np.isnan(figures.points_error)
 
@@ -66,10 +66,10 @@ def test_a_sheet_has_rows_of_tiles() -> None:
 
 
 def test_only_faces_of_the_asked_size_are_wanted() -> None:
-    assert compare_frame((FACE, FIVE), NOBODY, sides=(24, 48)).wanted == 0
+    assert compare_frame((FACE, FIVE), NO_FACES, sides=(24, 48)).wanted == 0
     assert compare_frame((FACE, FIVE), (FACE, FIVE), sides=(24, 48)).false == 0
 
 
 def test_what_lies_on_an_ignored_box_is_not_false() -> None:
-    assert compare_frame(NOBODY, (FACE, FIVE), ignored=FACE[:, :4] + np.float32(10)).false == 0
-    assert compare_frame(NOBODY, (FACE, FIVE), ignored=FACE[:, :4] + np.float32(90)).false == 1
+    assert compare_frame(NO_FACES, (FACE, FIVE), ignored=FACE[:, :4] + np.float32(10)).false == 0
+    assert compare_frame(NO_FACES, (FACE, FIVE), ignored=FACE[:, :4] + np.float32(90)).false == 1

@@ -40,12 +40,12 @@ def test_the_truth_costs_nothing() -> None:
 
 
 def test_a_false_face_costs_unless_it_is_ignored() -> None:
-    nobody = torch.zeros(0, 4)
-    predictions, positive = perfect(Target(BOXES[:1], POINTS[:1], nobody))
+    no_boxes = torch.zeros(0, 4)
+    predictions, positive = perfect(Target(BOXES[:1], POINTS[:1], no_boxes))
     costs = [
-        float(detection_loss(predictions, [Target(nobody, torch.zeros(0, 5, 2), ignored)], anchors, Weights()).total)
+        float(detection_loss(predictions, [Target(no_boxes, torch.zeros(0, 5, 2), ignored)], anchors, Weights()).total)
         for anchors in [make_anchors(192, 320)]
-        for ignored in (nobody, BOXES[:1] + torch.tensor((-20.0, -20, 20, 20)))
+        for ignored in (no_boxes, BOXES[:1] + torch.tensor((-20.0, -20, 20, 20)))
     ]
     assert positive.any()
     assert costs[0] > 1

@@ -22,7 +22,7 @@ def test_a_description_is_means_deviations_and_the_embedding() -> None:
     assert classifier.described(Seen([images])).shape == (2, 6)
 
 
-def test_the_head_learns_what_can_be_told_apart() -> None:
+def test_the_head_learns_what_can_be_distinguished() -> None:
     random = torch.Generator().manual_seed(0)
     labels = (torch.rand(400, 3, generator=random) < 0.5).float()
     head = classifier.fit_head(7 + 3 * (labels + 0.2 * torch.randn(400, 3, generator=random)), labels)
@@ -34,11 +34,11 @@ def test_both_are_asked_about_the_same_faces() -> None:
     many = faces(200)
     held = measure.held_out(many)
 
-    def told(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def restore(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         rows = [int((held.degraded - image).abs().sum((1, 2, 3)).argmin()) for image in images]
         return images, images[:, :1], held.labels[rows]
 
-    found = classifier.compare(seen, told, measure.REFERENCE, many, 64, (3.0, 15.0))
+    found = classifier.compare(seen, restore, measure.REFERENCE, many, 64, (3.0, 15.0))
     assert found.held_out == len(held)
     assert found.restorer["macro"] == 1
     assert 0 <= found.face_network["macro"] < 1

@@ -314,14 +314,14 @@ def test_a_sheet_of_an_unknown_kind_is_said(tmp_path: Path) -> None:
 
 
 def test_no_wild_pictures_is_said(tmp_path: Path) -> None:
-    class Nobody:
+    class NoLandmarks:
         def find(self, image: NDArray[np.uint8]) -> None:
             return None
 
     with pytest.raises(FileNotFoundError, match="wild"):
-        sheets.wild_sheet([(unchanged, 96)], tmp_path, Nobody())
+        sheets.wild_sheet([(unchanged, 96)], tmp_path, NoLandmarks())
     cv2.imwrite(str(tmp_path / "a.jpg"), np.full((50, 60, 3), 90, np.uint8))
-    assert sheets.wild_sheet([(unchanged, 96)] * 3, tmp_path, Nobody(), cell=32).shape == (128, 32, 3)
+    assert sheets.wild_sheet([(unchanged, 96)] * 3, tmp_path, NoLandmarks(), cell=32).shape == (128, 32, 3)
 
 
 def test_what_the_picture_itself_makes_hard_is_no_difference_of_tones() -> None:

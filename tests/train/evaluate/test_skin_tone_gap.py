@@ -24,7 +24,7 @@ def painted(colours: list[tuple[float, float]]) -> Faces:
     return Faces(canvases, 64, tuple(f"face-{i}" for i in range(len(colours))))
 
 
-def told(restored: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def outputs(restored: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return restored, torch.ones_like(restored[:, :1]), torch.zeros(len(restored), 3)
 
 
@@ -34,7 +34,7 @@ def looked_at(restore: Restorer) -> skin_tone_gap.Tones:
     return skin_tone_gap.compare("it", 336, angles, values)
 
 
-def test_who_serves_all_alike_is_not_told_from_chance() -> None:
+def test_who_serves_all_alike_does_not_differ_from_chance() -> None:
     values = {"restored": 20 + torch.randn(48, generator=torch.Generator().manual_seed(1)), "blurred": torch.zeros(48)}
     angles = torch.tensor([50.0, -50.0] * 24)
     contrast = skin_tone_gap.compare("it", 336, angles, values).contrast["beyond"]
@@ -42,9 +42,9 @@ def test_who_serves_all_alike_is_not_told_from_chance() -> None:
     assert contrast.spread < 3 * contrast.chance
 
 
-def test_who_serves_one_tone_worse_is_told() -> None:
+def test_who_serves_one_tone_worse_is_outputs() -> None:
     """What it gives is the mean of all skins: the farther from it, the worse."""
-    found = looked_at(lambda images: told(torch.full_like(images, 0.55)))
+    found = looked_at(lambda images: outputs(torch.full_like(images, 0.55)))
     assert list(found.faces) == ["light", "dark"]
     assert set(found.faces.values()) == {24}
     light, dark = (found.means["restored"][name].value for name in ("light", "dark"))
@@ -58,7 +58,7 @@ def test_every_restorer_sees_the_same_pictures() -> None:
 
     def look(at: int, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         seen[at].append(images)
-        return told(images)
+        return outputs(images)
 
     faces = painted([LIGHT, DARK] * 8)
     skin_tone_gap.psnr(
@@ -74,7 +74,7 @@ def test_too_few_faces_are_an_error() -> None:
         skin_tone_gap.compare("it", 336, torch.full((9,), 50.0), values)
 
 
-def test_too_few_faces_are_told_before_one_is_restored() -> None:
+def test_too_few_faces_are_reported_before_one_is_restored() -> None:
     with pytest.raises(ValueError, match="of 14 faces fewer than two tones have 8"):
         skin_tone_gap.psnr(
             [(lambda images: pytest.fail("restored"), 336)], painted([LIGHT, DARK] * 7), np.arange(14), 1

@@ -112,7 +112,7 @@ def answers(model: bytes, feed: dict[str, NDArray[np.float32]]) -> list[list[NDA
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 3, 3), (8, 3, 3, 3), (8, 1, 3, 3), (8, 6, 1, 1), (8, 8, 2, 2)])
-def test_an_overflowing_file_is_told_and_a_sound_one_is_exact(shape: tuple[int, ...]) -> None:
+def test_an_overflowing_file_is_reported_and_a_sound_one_is_exact(shape: tuple[int, ...]) -> None:
     full, half = np.full(shape, 127, np.int8), np.full(shape, 64, np.int8)
     assert int8_overflow.overflowing(convolution(full)) == ["weight"]
     sound = convolution(half)

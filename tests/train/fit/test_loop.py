@@ -193,7 +193,7 @@ def test_it_leaves_logs_a_sheet_and_a_checkpoint(tmp_path: Path) -> None:
     assert sheet.shape[0] == 3 * 160
 
 
-def test_what_remains_is_told_by_pixels() -> None:
+def test_what_remains_is_estimated_by_pixels() -> None:
     plan = loop.Settings((loop.Phase(10, 1, 100), loop.Phase(20, 1, 100)))
     assert plan.progress(100) == pytest.approx(0.2)
     assert plan.progress(150) == pytest.approx(0.6)
@@ -286,7 +286,7 @@ def test_a_checkpoint_of_other_arguments_is_another_version(tmp_path: Path) -> N
     content = checkpoint.contents(start())
     content["shape"]["window"] = 7
     torch.save(content, tmp_path / "old.pt")
-    with pytest.raises(ValueError, match=r"old.pt is of another version of the network \(.*'window'\): train anew"):
+    with pytest.raises(ValueError, match=r"old.pt is of another version of the network \(.*'window'\): train again"):
         checkpoint.load(tmp_path / "old.pt", 1e-3)
 
 
@@ -365,7 +365,7 @@ def test_gentle_batches_are_less_spoilt_and_labelled_so() -> None:
     assert gentle[1].labels.unique().tolist() == pytest.approx([0.0, feed.MILD])
 
 
-def test_so_many_batches_are_of_far_faces() -> None:
+def test_the_given_share_of_batches_are_of_far_faces() -> None:
     """What is finer than the camera's pixels is gone from them, whatever the degradation is for the others."""
     sharp = replace(settings(8, gentle=0.0, camera=0.0), degradation=Degradation(percent_dist=0.0))
     shares = []
@@ -506,7 +506,7 @@ def test_a_bar_on_a_terminal_and_lines_elsewhere() -> None:
         assert "[a line]" in console.export_text()
 
 
-def test_a_log_is_told_what_remains_after_a_minute_without_a_line() -> None:
+def test_a_log_gets_what_remains_after_a_minute_without_a_line() -> None:
     time = [0.0]
     console = progress.Console(force_terminal=False, record=True, width=120, file=open(os.devnull, "w"))  # noqa: SIM115
     with console.file, progress.shown(console, clock=lambda: time[0]) as (report, advance):
@@ -528,7 +528,7 @@ def test_what_is_counted_ahead_is_all_given() -> None:
     assert "faces" in console.export_text()
 
 
-def test_what_nobody_can_count_ahead_is_counted_on_a_terminal() -> None:
+def test_what_cannot_be_counted_ahead_is_counted_on_a_terminal() -> None:
     for terminal in (True, False):
         console = progress.Console(force_terminal=terminal, record=True, width=120, file=open(os.devnull, "w"))  # noqa: SIM115
         with console.file:
@@ -576,11 +576,11 @@ def test_a_training_from_a_checkpoint_goes_through_all_its_phases(shards: Path) 
         resumed = checkpoint.load(shards / "out" / "checkpoint.pt", 1e-3)
         assert (resumed.images, resumed.step, resumed.before) == (images, images // 4, 5000)
         assert checkpoint.load_network(shards / "out" / "checkpoint.pt")[1] == 5000 + images
-    again = checkpoint.anew(checkpoint.read(shards / "out" / "checkpoint.pt"))
+    again = checkpoint.restarted(checkpoint.read(shards / "out" / "checkpoint.pt"))
     assert (again["before"], again["images"]) == (5012, 0)
     old = checkpoint.contents(state)
     del old["before"]
-    assert checkpoint.anew(old)["before"] == 5000
+    assert checkpoint.restarted(old)["before"] == 5000
 
 
 def test_a_network_of_another_shape_is_not_taken_for_the_one_asked_for(shards: Path) -> None:

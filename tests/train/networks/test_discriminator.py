@@ -22,7 +22,7 @@ def test_the_losses_are_cross_entropies() -> None:
     assert float(discrimination(even, even)) == pytest.approx(2 * math.log(2))
     assert float(discrimination(even + 30, even - 30)) == pytest.approx(0, abs=1e-6)
     assert float(losses.adversarial(even)) == pytest.approx(math.log(2))
-    # non-saturating: what is surely told apart has the steepest gradient
+    # non-saturating: what it is sure of has the steepest gradient
     sure = (even - 30).requires_grad_()
     losses.adversarial(sure).backward()  # type: ignore[no-untyped-call]
     assert float(sure.grad.sum()) == pytest.approx(-1)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.train.degrade.test_waits import Told
+from tests.train.degrade.test_waits import Counted
 from train.fit import losses
 from train.networks.face_features import SIDES, VGG_LAYERS, FaceFeatures, VGGFeatures, feature_network
 
@@ -63,7 +63,7 @@ def test_a_step_does_not_wait_for_its_features_and_losses(model: Path) -> None:
     features, image = FaceFeatures(model), torch.rand(2, 3, 112, 112)
     truth = losses.Truth(image, torch.ones(2, 3), image[:, :1])
     weights = losses.Weights(perceptual=1, identity=1, ssim=1)
-    with Told() as found:
+    with Counted() as found:
         losses.total((image, image[:, :1], torch.zeros(2, 3)), truth, weights, features)
     assert found.waits == 0
 
@@ -105,7 +105,7 @@ def test_vgg_gives_the_last_features_before_each_pooling() -> None:
 
 
 @pytest.mark.parametrize("error", [ImportError("No module named 'torchvision'"), RuntimeError("no nms"), OSError()])
-def test_vgg_that_is_not_to_be_had_says_what_to_install(error: Exception) -> None:
+def test_vgg_that_is_not_available_says_what_to_install(error: Exception) -> None:
     def missing() -> torch.nn.Module:
         raise error
 

@@ -124,7 +124,7 @@ def test_the_shipped_checkpoint_answers_as_it_always_did() -> None:
 
 
 def test_the_shipped_checkpoint_can_be_begun_from() -> None:
-    content = checkpoint.anew(checkpoint.read(SHIPPED))
+    content = checkpoint.restarted(checkpoint.read(SHIPPED))
     state = checkpoint.restored(content, 1e-3)
     assert state.step == 0
     assert all(torch.equal(own, content["average"][name]) for name, own in state.network.state_dict().items())

@@ -55,8 +55,8 @@ class User:
 
     def show(self, *properties: str) -> dict[str, str]:
         """Of frrcam.service."""
-        told = self.run("systemctl", "--user", "show", "frrcam.service", f"--property={','.join(properties)}")
-        return dict(line.partition("=")[::2] for line in told.splitlines())
+        output = self.run("systemctl", "--user", "show", "frrcam.service", f"--property={','.join(properties)}")
+        return dict(line.partition("=")[::2] for line in output.splitlines())
 
 
 @pytest.fixture(scope="session")

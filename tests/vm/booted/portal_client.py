@@ -1,7 +1,7 @@
 """A program in a sandbox, which asks the portal for a camera; and the desktop's part of it, the user who says yes.
 
 Run by Debian's own Python, which has D-Bus. portal_client.py: the user; portal_client.py FILE COUNT: the program, which
-writes so many pictures (I420).
+writes a given number of pictures (I420).
 """
 
 import subprocess

@@ -68,8 +68,8 @@ def listed(user: User) -> str | None:
 
 def state(user: User) -> str:
     """What `frrcam status` says of that person's daemon."""
-    told = user.ask(*FRRCAM, "status", "--json")
-    return str(json.loads(told.stdout)["state"]) if told.returncode == 0 else told.stderr
+    answer = user.ask(*FRRCAM, "status", "--json")
+    return str(json.loads(answer.stdout)["state"]) if answer.returncode == 0 else answer.stderr
 
 
 def test_its_node_is_there(machine: Machine, session: User, moving_clip: Path, seen: Seen) -> None:
@@ -116,7 +116,7 @@ def test_a_camera_of_its_own(machine: Machine, session: User, tmp_path: Path, se
     frrcam = publish(machine, session, "--output", "pipewire", "--fps", str(RATE))
     came = until(f"the node is there; {frrcam.said}", lambda: "FRR Camera" in nodes(session), 60)
     node = nodes(session)["FRR Camera"]
-    until(f"nobody watches; {frrcam.said}", lambda: state(session) == "idle", 120)
+    until(f"no program watches; {frrcam.said}", lambda: state(session) == "idle", 120)
     until("the camera is off", lambda: frrcam_holds(frrcam) is False, 10)
     seen(f"{node['node.description']}, {node['media.class']}, role {node['media.role']}, after {came:.1f} s; idle")
     for turn in (1, 2):
@@ -132,7 +132,7 @@ def test_a_camera_of_its_own(machine: Machine, session: User, tmp_path: Path, se
         )
         assert len(off) == PICTURES
         assert max(off[placeholders:], default=255) <= LEVELS
-    rests = until("nobody watches again", lambda: state(session) == "idle", 30)
+    rests = until("no program watches again", lambda: state(session) == "idle", 30)
     seen(f"idle again after {rests:.0f} s")
     frrcam.process.terminate()
     code, seconds = frrcam.ended(10)
@@ -156,7 +156,7 @@ def test_a_sandboxed_program_gets_it_from_the_portal(
     begin(session)
     frrcam = publish(machine, session, "--output", "pipewire", "--fps", str(RATE))
     until(f"the node is there; {frrcam.said}", lambda: "FRR Camera" in nodes(session), 60)
-    until(f"nobody watches; {frrcam.said}", lambda: state(session) == "idle", 120)
+    until(f"no program watches; {frrcam.said}", lambda: state(session) == "idle", 120)
     client = (DEBIANS_PYTHON, str(Path(__file__).parent / "portal_client.py"))
     played = machine.program(*session.command(*client))
     until("the user is there", lambda: "user: is there" in played.said, 30)
@@ -168,7 +168,7 @@ def test_a_sandboxed_program_gets_it_from_the_portal(
     said = session.run(*client, str(place), str(PICTURES))
     pictures = np.fromfile(place, np.uint8).reshape(-1, SIZE[1] * 3 // 2, SIZE[0])
     off = worst(np.asarray(cv2.cvtColor(pictures[-1], cv2.COLOR_YUV2RGB_I420), np.uint8))
-    asked = next((line for line in played.said.splitlines() if line.startswith("asked: ")), "nobody was asked")
+    asked = next((line for line in played.said.splitlines() if line.startswith("asked: ")), "no question was asked")
     seen(f"{'; '.join(said.splitlines())}; {asked}; {len(pictures)} pictures, {len(COLOURS)} colours within {off}")
     assert "camera present: True" in said
     assert asked == "asked: Turn On Camera?"

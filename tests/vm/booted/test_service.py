@@ -49,22 +49,22 @@ def test_installs_runs_and_is_removed(account: User, seen: Seen) -> None:
     said = user.frrcam("service", "install")
     ready = monotonic() - began
     listed = is_producing(11)
-    told = json.loads(user.frrcam("service", "status", "--json"))
+    answer = json.loads(user.frrcam("service", "status", "--json"))
     with Reader() as reader:
         reader.watch(2)
         until("the daemon runs", lambda: state(user) == "running", 120)
         watched = reader.watch(3)
     logs = user.ask("journalctl", "--user", "-u", "frrcam.service", "-o", "cat").stdout
-    seen(f"{said.strip().splitlines()[-1]}: READY after {ready:.1f} s; {told['state']}; {told['text'] or 'no status'}")
+    seen(f"{said.strip().splitlines()[-1]}: READY after {ready:.1f} s; {answer['state']}; {answer['text'] or '-'}")
     seen(f"read at {watched.fps:.0f} fps; journal of {len(logs.splitlines())} lines")
     user.frrcam("service", "remove")
     until("the device is free", lambda: not is_producing(11), 10)
     after = user.show("LoadState", "ActiveState")
     seen(f"removed: {after['LoadState']}")
     assert listed
-    assert told["active"]
-    assert told["enabled"]
-    assert told["daemon"]["state"] in ("starting", "running", "idle")
+    assert answer["active"]
+    assert answer["enabled"]
+    assert answer["daemon"]["state"] in ("starting", "running", "idle")
     assert watched.fps > 5
     assert "FRR Camera" in logs
     assert "127.0.0.1" not in logs, "the page's address is a secret"
@@ -73,8 +73,8 @@ def test_installs_runs_and_is_removed(account: User, seen: Seen) -> None:
 
 def state(user: User) -> str:
     """What `frrcam status` says of the daemon."""
-    told = json.loads(user.frrcam("status", "--json"))
-    return str(told["state"])
+    answer = json.loads(user.frrcam("status", "--json"))
+    return str(answer["state"])
 
 
 def test_killed_it_comes_back(service: User, seen: Seen) -> None:
@@ -85,14 +85,14 @@ def test_killed_it_comes_back(service: User, seen: Seen) -> None:
     listed = until("the device is listed again", lambda: is_producing(11), BACK_S)
     until("systemd has it as active", lambda: service.show("ActiveState")["ActiveState"] == "active", BACK_S)
     back = monotonic() - began
-    told = service.show("NRestarts", "Result", "MainPID")
-    seen(f"listed again after {listed:.1f} s, active after {back:.1f}; NRestarts {told['NRestarts']}")
-    assert told["NRestarts"] == "1"
-    assert int(told["MainPID"]) != before
-    assert [holder.pid for holder in sysfs.holders(CAMERA)] == [int(told["MainPID"])]
+    answer = service.show("NRestarts", "Result", "MainPID")
+    seen(f"listed again after {listed:.1f} s, active after {back:.1f}; NRestarts {answer['NRestarts']}")
+    assert answer["NRestarts"] == "1"
+    assert int(answer["MainPID"]) != before
+    assert [holder.pid for holder in sysfs.holders(CAMERA)] == [int(answer["MainPID"])]
 
 
-def test_hung_it_is_started_anew(service: User, seen: Seen) -> None:
+def test_hung_it_is_restarted(service: User, seen: Seen) -> None:
     """The watchdog: a daemon that publishes nothing tells nothing."""
     before = main_pid(service)
     began = monotonic()
@@ -134,13 +134,13 @@ def test_locked_in_it_may_still_tell_udev(machine: Machine, set_up: None, accoun
     until("udevadm listens", lambda: "KERNEL" in monitor.said, 10)
     account.frrcam("service", "install")
     until("it publishes", lambda: is_producing(11), 60)
-    told = until("udev is told", lambda: "/video4linux/video11" in monitor.said, 10)
-    seen(f"{monitor.said.strip().splitlines()[-1]}, {told:.1f} s after it publishes")
+    after = until("udev is notified", lambda: "/video4linux/video11" in monitor.said, 10)
+    seen(f"{monitor.said.strip().splitlines()[-1]}, {after:.1f} s after it publishes")
     assert " change " in monitor.said
 
 
 def test_without_a_virtual_camera_it_tries_again(service: User, seen: Seen) -> None:
-    """As at a login before the module is loaded: systemd starts it anew until there is one."""
+    """As at a login before the module is loaded: systemd restarts it until there is one."""
     service.run("systemctl", "--user", "stop", "frrcam.service")
     label = Path("/sys/class/video4linux/video11/name").read_text()
     hidden = service.home / ".config/frrcam/config.toml"

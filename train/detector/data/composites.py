@@ -183,7 +183,7 @@ class Composer:
         target[:] = piece[: target.shape[0], : target.shape[1]]
 
     def _imposter(self, scene: Scene, random: Random) -> None:
-        """A face on its head, or with its parts in the wrong places, large enough to be told from a blurred one."""
+        """A face on its head, or with its parts in the wrong places, large enough to differ from a blurred one."""
         index, box = self._draw(random)
         rows, columns = scene.image.shape[:2]
         picture = np.array(self.bank.pictures[1][index], np.uint8)
