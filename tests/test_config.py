@@ -232,7 +232,7 @@ def test_the_mark_and_line_ends_of_a_windows_editor_are_no_fault(config: Path):
 def test_a_folder_of_that_name_is_named(config: Path):
     config.mkdir()
     try:
-        with pytest.raises(ConfigError, match=r"config\.toml is no file"):
+        with pytest.raises(ConfigError, match=r"config\.toml is not a file"):
             load_settings()
     finally:
         config.rmdir()

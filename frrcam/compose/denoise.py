@@ -59,7 +59,7 @@ class Denoiser:
 
         grey   H×W uint8
         half   the same at half the size
-        share  h×w in [0,1], at any resolution: how far noise is to be reduced there; 0 leaves it
+        share  h×w in [0,1], at any resolution: how far to reduce noise there; 0 leaves it
         dt     seconds since the frame before
 
         The result is the denoiser's own buffer, valid until the next call.

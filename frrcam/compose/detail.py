@@ -29,7 +29,7 @@ LIGHT = 8
 MOST_LIGHT = 2.0
 """The largest factor by which light multiplies detail."""
 COARSE = 42
-"""Cells along a side that light is told apart from detail by."""
+"""Cells along a side: what is coarser is light, what is finer is detail."""
 SPREAD = 1.5
 """Deviation in cells of the blur over them."""
 

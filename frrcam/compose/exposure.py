@@ -84,7 +84,7 @@ class Meter:
     fill: float = 0.9
     """… and this share of what is more is given to it, in front of bright surroundings, …"""
     most_fill: float = 1.2
-    """… up to so many stops."""
+    """… up to this number of stops."""
     bright_around: tuple[float, float] = (-1.5, -0.5)
     """`around` up to which surroundings are dark, and from which they are bright, in stops."""
     lift: float = 0.4

@@ -13,7 +13,7 @@ from frrcam.frame import Image
 Change = NDArray[np.float32]
 
 CELLS = 28
-"""Colours are judged by so many means along a side: what a codec does to single pixels is not a colour."""
+"""Colours are judged by this number of means along a side: what a codec does to single pixels is not a colour."""
 CLIPPED = 225
 """Means with a channel above this are overexposed, and show no tone."""
 TONED, COLOURED = 0.025, 0.06

@@ -299,7 +299,7 @@ class Relight:
         return None
 
     def _gain(self, change: float, seconds: float) -> float:
-        """What to take of a change (in stops) after so many seconds."""
+        """What to take of a change (in stops) after this number of seconds."""
         slow, quick = self.pace.steady, self.pace.quick
         constant = slow + (quick - slow) * smoothstep(abs(change), (0.3, 1.0))
         return float(-np.expm1(-max(seconds, 0.0) / constant))

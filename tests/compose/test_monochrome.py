@@ -30,7 +30,7 @@ def test_a_face_in_colours_is_left_to_the_network():
 
 
 @pytest.mark.parametrize("toned", [grey, sepia])
-def test_one_tone_is_told(toned) -> None:  # type: ignore[no-untyped-def]
+def test_one_tone_is_recognised(toned) -> None:  # type: ignore[no-untyped-def]
     assert coloured(toned()) == 0.0
 
 
