@@ -83,7 +83,7 @@ class InsightFaceDetector:
         return [detection for detection in found if detection.score >= self._threshold]
 
     def _reconsider(self, image: Image, found: list[Detection], again: SecondLook) -> list[Detection]:
-        """The detections, the scores of the doubtful ones revised by a second look; most doubtful ones only so many."""
+        """The detections, the scores of the doubtful ones revised by a second look, up to `most` of them."""
         doubtful = sorted((d.score for d in found if again.floor <= d.score < again.sure), reverse=True)[: again.most]
         lowest = doubtful[-1] if doubtful else 1.0
         return [

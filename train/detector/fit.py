@@ -66,7 +66,7 @@ class State:
     architecture: Architecture
     images_seen: int = 0
     before: int = 0
-    """Images that the network had seen before this training began anew from its weights."""
+    """Images that the network had seen before this training began from its weights."""
 
 
 def to_tensor(images: list[Image]) -> Tensor:

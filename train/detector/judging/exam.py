@@ -35,7 +35,7 @@ AGREEMENT = 0.4
 SURE = 0.5
 """Score of the first labeller from which the agreement counts; below it, and alone, a box is doubtful."""
 EVERY = 4
-"""One of so many frames of a clip is judged."""
+"""Every fourth frame of a clip is judged."""
 COMPOSITES = 240
 PAN_FRAMES, PAN_RATE = 45, 30
 """Frames, and frames a second, of a room that the camera moves over."""
