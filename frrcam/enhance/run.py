@@ -18,6 +18,8 @@ from frrcam.config import Settings
 from frrcam.enhance.jobs import Job, make_folder, plan_jobs
 from frrcam.enhance.networks import Networks, load_networks
 from frrcam.enhance.progress import Bar, Monitor
+from frrcam.faces.confirm import OFFLINE
+from frrcam.faces.tracker import Tracker
 from frrcam.frame import Frame, Image
 from frrcam.pipeline.budget import GAP_S
 from frrcam.pipeline.levels import Plan
@@ -166,7 +168,11 @@ class Enhancer:
         faces = restore.max_faces if "max_faces" in restore.model_fields_set else MAX_FACES
         self._plan = Plan("best", "offline", restorer.name, faces, faces, True)
         self._pipeline = Pipeline(
-            networks.detector, {restorer.name: restorer}, min_size=settings.faces.min_size, still=still
+            networks.detector,
+            {restorer.name: restorer},
+            Tracker(OFFLINE),
+            min_size=settings.faces.min_size,
+            still=still,
         )
         self._last: float | None = None
 

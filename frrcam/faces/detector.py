@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +16,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from frrcam.errors import ModelCorrupt, ModelMismatch, ModelNotFound
+from frrcam.faces.boxes import Box, overlap
+from frrcam.faces.second_look import NOTHING, SECOND_LOOK, SecondLook, combined, cut_out
 from frrcam.faces.types import Detection
 from frrcam.frame import Image
 from frrcam.onnx import session_options
@@ -36,6 +39,7 @@ class InsightFaceDetector:
     threshold   lowest score that counts as a face, (0,1]
     threads     of the session; it never spins while it waits
     providers   ONNX Runtime's names, best first
+    second_look how doubtful detections are looked at again; None: not at all. A file of a fixed input size never does
 
     Raises ModelNotFound, ModelCorrupt or ModelMismatch with the file's name. Nothing is downloaded.
     """
@@ -48,19 +52,20 @@ class InsightFaceDetector:
         threshold: float = 0.5,
         threads: int = 1,
         providers: Sequence[str] = ("CPUExecutionProvider",),
+        second_look: SecondLook | None = SECOND_LOOK,
     ) -> None:
         session = _open(model_file, threads, providers)
         _check(session, model_file)
         # a session without its file is shared by all sizes: insightface makes no copies of it
         self._network = _scrfd()(session=session)
         self._size, self._threshold = max(round(size / STRIDE), 1) * STRIDE, threshold
+        self._again = None if self._network.static_input_size else second_look
 
     def detect(self, image: Image) -> list[Detection]:
         """The faces of one picture (H×W×3 uint8 BGR) with scores of at least the threshold, largest first."""
         canvas, ratio = self._letterbox(image)
-        boxes, points = self._network.detect(
-            canvas, input_size=(canvas.shape[1], canvas.shape[0]), det_thresh=self._threshold
-        )
+        lowest = min(self._threshold, self._again.floor) if self._again else self._threshold
+        boxes, points = self._network.detect(canvas, input_size=(canvas.shape[1], canvas.shape[0]), det_thresh=lowest)
         if not len(boxes):
             return []
         # the networks of this layout are trained to answer in plainly scaled coordinates, not in pixel centres
@@ -68,11 +73,34 @@ class InsightFaceDetector:
         points = (points * ratio).astype(np.float32)
         usable = np.isfinite(corners).all(axis=(1, 2)) & np.isfinite(points).all(axis=(1, 2))
         areas = np.prod(corners[:, 1] - corners[:, 0], axis=1)
-        return [
+        found = [
             Detection(tuple(corners[i].ravel().tolist()), float(boxes[i, 4]), points[i])
             for i in np.argsort(-areas, kind="stable")
             if usable[i] and areas[i] > 0
         ]
+        if self._again:
+            found = self._reconsider(image, found, self._again)
+        return [detection for detection in found if detection.score >= self._threshold]
+
+    def _reconsider(self, image: Image, found: list[Detection], again: SecondLook) -> list[Detection]:
+        """The detections, the scores of the doubtful ones revised by a second look, up to `most` of them."""
+        doubtful = sorted((d.score for d in found if again.floor <= d.score < again.sure), reverse=True)[: again.most]
+        lowest = doubtful[-1] if doubtful else 1.0
+        return [
+            replace(d, score=combined(d.score, self._look(image, d.box, again), again.weights))
+            if lowest <= d.score < again.sure
+            else d
+            for d in found
+        ]
+
+    def _look(self, image: Image, box: Box, again: SecondLook) -> float:
+        """The best score of what is seen at a box in a cut-out around it; 0 if nothing is."""
+        canvas, (left, top, side) = cut_out(image, again.window(box), again.side)
+        boxes, _ = self._network.detect(canvas, input_size=(again.side, again.side), det_thresh=NOTHING)
+        scale = again.side / side
+        place = (box[0] - left) * scale, (box[1] - top) * scale, (box[2] - left) * scale, (box[3] - top) * scale
+        same = [score for *corners, score in boxes.tolist() if overlap(place, tuple(corners)) >= again.overlap]
+        return max(same, default=0.0)
 
     def close(self) -> None:
         """Frees the session: no more pictures. Idempotent."""

@@ -5,6 +5,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frrcam.faces.alignment import similarity
+from frrcam.faces.boxes import overlap
+from frrcam.faces.confirm import Confirmation, Evidence
 from frrcam.faces.flow import Motion, Patch, Positions, motion, pairs
 from frrcam.faces.smoothing import OneEuro, PointFilter
 from frrcam.faces.types import Detection, Points, Track
@@ -36,11 +38,14 @@ _LEAST_VISIBLE = 0.35
 class FollowedFace:
     """The state of one track. Points and corners are complex numbers, x + iy, in pixels."""
 
-    def __init__(self, identity: int, detection: Detection, image: Image, shown: bool) -> None:
+    def __init__(self, identity: int, detection: Detection, image: Image, rule: Confirmation) -> None:
         self.id = identity
         self.box = _corners(detection)
         self.detected, self.confidence = True, 1.0
-        self.shown = shown
+        self._rule, self._evidence = rule, Evidence(rule)
+        self._evidence.add(detection.score, 0.0)
+        self._hidden_until = 0.0
+        self.shown = self._evidence.enough
         self._filter = PointFilter(_complex(detection.points), self.side)
         self._steady, self._euro = self._filter.points, OneEuro()
         self._velocity, self._speed = 0j, 0.0
@@ -104,6 +109,7 @@ class FollowedFace:
     def correct(self, detection: Detection) -> None:
         """Takes in the detection that belongs to this face."""
         measured = _complex(detection.points)
+        self._weigh(detection)
         if not self._held and self._filter.contradicts(measured, self.side, detection.score):
             # flow has failed since the last one, and where the last velocity led to the face is not
             self._filter, self._euro = PointFilter(measured, self.side), OneEuro()
@@ -111,8 +117,26 @@ class FollowedFace:
             self._filter.correct(measured, self.side, detection.score)
         self.box = self.box + (0.25 if self._held else 1.0) * (_corners(detection) - self.box)
         self._held = True
-        self.detected, self.shown, self._refused = True, True, False
+        self.detected, self._refused = True, False
         self._seen_until, self._doubt, self._unseen = self._age, 0.0, 0.0
+
+    def _weigh(self, detection: Detection) -> None:
+        """Count a detection of a face that is not shown yet."""
+        if self.shown or self.vetoed:
+            return
+        self._evidence.add(detection.score, self._age, overlap(self.track.box, detection.box))
+        self.shown = self._evidence.enough
+
+    def veto(self) -> None:
+        """What was shown is no face: hide it. It is followed on, so that its next detection is not a new face."""
+        self.shown = False
+        self._hidden_until = self._age + self._rule.veto
+        self._evidence = Evidence(self._rule)
+
+    @property
+    def vetoed(self) -> bool:
+        """Whether a veto still holds."""
+        return self._age < self._hidden_until
 
     def refuse(self) -> None:
         """The detector looked, and did not see this face: which says nothing of a known one that leans far over."""
@@ -141,6 +165,8 @@ class FollowedFace:
             return True
         if self.detected:
             return False
+        if self.vetoed and self._visible(width, height):
+            return False
         return self.confidence <= 0.0 or not self._visible(width, height) or (self._refused and not self.shown)
 
     def _visible(self, width: int, height: int) -> float:
@@ -166,6 +192,8 @@ class FollowedFace:
     @property
     def doubtful(self) -> bool:
         """Whether the next detection decides about this face."""
+        if self.vetoed:
+            return False
         return not self.shown or not self._flows or self._refused or self.confidence < 1.0
 
     def _trend(self) -> float:

@@ -5,12 +5,12 @@ from itertools import count
 import numpy as np
 from numpy.typing import NDArray
 
+from frrcam.faces.boxes import Box, overlap
+from frrcam.faces.confirm import Confirmation
 from frrcam.faces.follow import FollowedFace
 from frrcam.faces.types import Detection, Track
 from frrcam.frame import LUMA, Image
 
-SURE_SCORE = 0.7
-"""A new face with this score is shown at once; a weaker one needs a second detection."""
 NEAR = 0.5
 """Mean distance of the points, in sides of the smaller face, up to which a detection may belong to a face."""
 SAME = 0.5
@@ -23,9 +23,13 @@ _CUT_DIFFERENCE, _CUT_CORRELATION = 15.0, 0.5
 
 
 class Tracker:
-    """Follows all faces of one source. Not thread-safe; one `update` per picture, in order."""
+    """Follows all faces of one source. Not thread-safe; one `update` per picture, in order.
 
-    def __init__(self) -> None:
+    confirmation: what a new face needs before it is shown.
+    """
+
+    def __init__(self, confirmation: Confirmation | None = None) -> None:
+        self._confirmation = confirmation or Confirmation()
         self._faces: list[FollowedFace] = []
         self._identities = count(1)
         self._shape: tuple[int, ...] | None = None
@@ -40,6 +44,15 @@ class Tracker:
     def reset(self) -> None:
         """Forgets all faces; identities go on counting."""
         self._faces, self._sample, self._time = [], None, None
+
+    def veto(self, identity: int) -> None:
+        """Hide a track that the restorer's answer shows to be no face (`frrcam.faces.confirm.plausible`).
+
+        It stays hidden for `Confirmation.veto` seconds, then it needs evidence again. An unknown identity is ignored.
+        """
+        for face in self._faces:
+            if face.id == identity:
+                face.veto()
 
     def update(self, image: Image, timestamp: float, detections: list[Detection] | None) -> list[Track]:
         """The faces of this picture, largest first.
@@ -92,13 +105,12 @@ class Tracker:
                 face.refuse()
         # a face on top of one that was seen is an echo of it: flow has slipped from the one behind to the one in front
         self._faces = [
-            face for face in self._faces if face in seen or not any(_overlap(_box(face), _box(s)) > SAME for s in seen)
+            face for face in self._faces if face in seen or not any(overlap(_box(face), _box(s)) > SAME for s in seen)
         ]
         for detection in detections:
-            if id(detection) in taken or any(_overlap(detection.box, _box(face)) > SAME for face in seen):
+            if id(detection) in taken or any(overlap(detection.box, _box(face)) > SAME for face in seen):
                 continue
-            sure = detection.score >= SURE_SCORE
-            self._faces.append(FollowedFace(next(self._identities), detection, image, sure))
+            self._faces.append(FollowedFace(next(self._identities), detection, image, self._confirmation))
 
 
 def _assign(faces: list[FollowedFace], detections: list[Detection]) -> list[tuple[FollowedFace, Detection]]:
@@ -109,9 +121,9 @@ def _assign(faces: list[FollowedFace], detections: list[Detection]) -> list[tupl
             left, top, right, bottom = detection.box
             sides = sorted((face.side, max(right - left, bottom - top)))
             apart = float(np.mean(np.abs(detection.points.astype(np.float64) @ (1, 1j) - face.points))) / sides[0]
-            overlap = _overlap(_box(face), detection.box)
-            if sides[1] < 2.5 * sides[0] and (apart < NEAR or overlap > 0.3):
-                costs.append((apart - 0.5 * overlap, row, column))
+            shared = overlap(_box(face), detection.box)
+            if sides[1] < 2.5 * sides[0] and (apart < NEAR or shared > 0.3):
+                costs.append((apart - 0.5 * shared, row, column))
     pairs, rows, columns = [], set(), set()
     for _, row, column in sorted(costs):
         if row not in rows and column not in columns:
@@ -121,21 +133,8 @@ def _assign(faces: list[FollowedFace], detections: list[Detection]) -> list[tupl
     return pairs
 
 
-Box = tuple[float, float, float, float]
-
-
 def _box(face: FollowedFace) -> Box:
     return face.track.box
-
-
-def _overlap(one: Box, other: Box) -> float:
-    """Intersection over union."""
-    across = min(one[2], other[2]) - max(one[0], other[0])
-    down = min(one[3], other[3]) - max(one[1], other[1])
-    if across <= 0 or down <= 0:
-        return 0.0
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
-    return across * down / (sum(areas) - across * down)
 
 
 def _usable(detection: Detection) -> bool:

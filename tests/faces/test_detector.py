@@ -10,22 +10,28 @@ from onnx import TensorProto, helper, numpy_helper
 from benchmarks.drawn.moving_head import Pose
 from frrcam.errors import ModelCorrupt, ModelMismatch, ModelNotFound
 from frrcam.faces.detector import FakeDetector, InsightFaceDetector
+from frrcam.faces.second_look import SecondLook, combined, cut_out
 
 PICTURE = np.zeros((720, 1280, 3), np.uint8)
 
 
 def layout(
-    path: Path, faces: list[tuple[int, int, float]], outputs: int = 9, channels: int = 3, fixed: int = 0
+    path: Path,
+    faces: list[tuple[int, int, float]],
+    outputs: int = 9,
+    channels: int = 3,
+    fixed: int = 0,
+    width: int = 320,
 ) -> Path:
-    """An SCRFD-layout file for 320×192 that finds faces at (column, row) of its stride-8 grid with that score.
+    """An SCRFD-layout file for width×192 that finds faces at (column, row) of its stride-8 grid with that score.
 
     Each box reaches 2 cells to all sides of its cell; the points lie on the cell, one cell apart in x.
     """
     nodes, infos, weights = [], [], []
-    grids = {stride: (192 // stride, 320 // stride) for stride in (8, 16, 32)}
-    for kind, width in (("score", 1), ("box", 4), ("points", 10)):
+    grids = {stride: (192 // stride, width // stride) for stride in (8, 16, 32)}
+    for kind, numbers in (("score", 1), ("box", 4), ("points", 10)):
         for stride, (rows, columns) in grids.items():
-            values = np.zeros((1, rows * columns * 2, width), np.float32)
+            values = np.zeros((1, rows * columns * 2, numbers), np.float32)
             if kind == "box":
                 values += 2.0
             if kind == "points":
@@ -55,7 +61,7 @@ def layout(
 
 def test_faces_come_back_in_picture_pixels_largest_first(tmp_path: Path) -> None:
     model = layout(tmp_path / "faces.onnx", [(10, 5, 0.9), (30, 20, 0.6), (20, 10, 0.4)])
-    found = InsightFaceDetector(model).detect(PICTURE)
+    found = InsightFaceDetector(model, second_look=None).detect(PICTURE)
     assert [round(detection.score, 2) for detection in found] == [0.9, 0.6]
     # cell (10, 5) of stride 8 on a canvas of a quarter: x = 80 · 4, as networks of this layout are trained
     assert found[0].points[2] == pytest.approx((320, 160))
@@ -65,8 +71,54 @@ def test_faces_come_back_in_picture_pixels_largest_first(tmp_path: Path) -> None
 
 def test_the_threshold_decides(tmp_path: Path) -> None:
     model = layout(tmp_path / "faces.onnx", [(10, 5, 0.9), (30, 20, 0.6), (20, 10, 0.4)])
-    assert len(InsightFaceDetector(model, threshold=0.3).detect(PICTURE)) == 3
-    assert InsightFaceDetector(model, threshold=0.95).detect(PICTURE) == []
+    assert len(InsightFaceDetector(model, threshold=0.3, second_look=None).detect(PICTURE)) == 3
+    assert InsightFaceDetector(model, threshold=0.95, second_look=None).detect(PICTURE) == []
+
+
+def look_twice(model: Path, most: int = 4) -> list[float]:
+    """Scores on a square picture at its own size, each doubtful face looked at in a cut-out of the same size."""
+    again = SecondLook(floor=0.2, sure=0.75, side=192, face=32.0, most=most)
+    detector = InsightFaceDetector(model, size=192, threshold=0.01, second_look=again)
+    return [round(detection.score, 3) for detection in detector.detect(np.zeros((192, 192, 3), np.uint8))]
+
+
+def test_a_doubtful_face_that_is_seen_again_is_surer(tmp_path: Path) -> None:
+    """The layout says the same of every picture: a face in its middle, where a cut-out around it has it too."""
+    (score,) = look_twice(layout(tmp_path / "faces.onnx", [(12, 12, 0.6)], width=192))
+    assert score == round(combined(0.6, 0.6), 3) > 0.6
+
+
+def test_a_doubtful_face_that_is_not_seen_again_is_doubted(tmp_path: Path) -> None:
+    model = layout(tmp_path / "faces.onnx", [(4, 4, 0.6)], width=192)
+    assert look_twice(model) == [round(combined(0.6, 0.0), 3)]
+    assert combined(0.6, 0.0) < 0.2
+
+
+@pytest.mark.parametrize("score", [0.15, 0.8])
+def test_what_is_hopeless_or_sure_is_not_looked_at_again(tmp_path: Path, score: float) -> None:
+    assert look_twice(layout(tmp_path / "faces.onnx", [(4, 4, score)], width=192)) == [score]
+
+
+def test_only_the_best_doubtful_faces_are_looked_at_again(tmp_path: Path) -> None:
+    model = layout(tmp_path / "faces.onnx", [(4, 4, 0.6), (20, 4, 0.5)], width=192)
+    assert look_twice(model, most=1) == [round(combined(0.6, 0.0), 3), 0.5]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "least", "most"), [(0.6, 0.6, 0.6, 0.7), (0.3, 0.8, 0.6, 0.75), (0.5, 0.5, 0.5, 0.5)]
+)
+def test_two_scores_combine_by_their_log_odds(first: float, second: float, least: float, most: float) -> None:
+    assert least - 1e-9 <= combined(first, second) <= most + 1e-9
+
+
+def test_a_cut_out_is_black_beyond_the_picture() -> None:
+    image = np.full((100, 120, 3), 200, np.uint8)
+    canvas, window = cut_out(image, SecondLook(side=64, face=32.0).window((0.0, 0.0, 40.0, 40.0)), 64)
+    assert window == (-20.0, -20.0, 80.0)
+    assert canvas[:16].max() == 0
+    assert canvas[:, :16].max() == 0
+    assert canvas[16:, 16:].min() == 200
+    assert cut_out(image, (500.0, 500.0, 80.0), 64)[0].max() == 0
 
 
 def test_nothing_is_written_to_standard_output(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -48,7 +48,7 @@ def test_at_a_picture_a_second_every_one_is_enhanced():
     assert all(np.any(outcome.image != image) for outcome in outcomes[2:])
 
 
-@pytest.mark.parametrize(("asked", "faces"), [({}, 1), ({"min_size": 400}, 0), ({"threshold": 0.95}, 0)])
+@pytest.mark.parametrize(("asked", "faces"), [({}, 1), ({"min_size": 400}, 0), ({"threshold": 0.995}, 0)])
 def test_what_counts_as_a_face_is_what_the_settings_say(asked: dict[str, float], faces: int):
     settings = load_settings({"restore": {"model": "frrnet-160-int8", "provider": "cpu"}, "faces": asked})
     engine = load_engine(settings, PERIOD, Said().notices)

@@ -77,7 +77,7 @@ CAMERA = Camera()
 def spoil(
     images: Tensor, settings: Camera, seed: tuple[int, ...], first: int = 0, total: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Spoiled images (N×3×S×S, RGB, [0,1], 8-bit steps) and labels (N×3 in [0,1]: noise, blur, relight).
+    """Spoiled images (N×3×H×W, RGB, [0,1], 8-bit steps) and labels (N×3 in [0,1]: noise, blur, relight).
 
     A label is the share of a visible fault (`VISIBLE`) that a kind has in the picture, at most 1.
     seed: names the batch. first, total: the images are those from place `first` of a batch of `total`.
@@ -128,15 +128,16 @@ class Chain:
 
     def round(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """One round: what is soft after the lens and the resizing, and that with noise and the codec's loss."""
-        size = x.shape[-1]
+        height, width = size = x.shape[-2], x.shape[-1]
         if self.chance(self.settings.kernel):
-            x = self.lens(x, size / REFERENCE)
-        side = size
+            x = self.lens(x, width / REFERENCE)
+        few = size
         if self.chance(self.settings.small):
-            least = min(self.settings.least_side, size)
-            side = round(math.exp(self.between((math.log(least), math.log(size)))))
+            least = min(self.settings.least_side, width)
+            side = round(math.exp(self.between((math.log(least), math.log(width)))))
+            few = max(round(height * side / width), 1), side
         enlarge = self.resizing(("bilinear", "bicubic"))
-        small = self.resizing(("area", "bilinear", "bicubic"))(x, side).clamp(0, 1)
+        small = self.resizing(("area", "bilinear", "bicubic"))(x, few).clamp(0, 1)
         soft = enlarge(small, size).clamp(0, 1)
         for probability, operation in (
             (self.settings.noise, self.sensor),
@@ -148,16 +149,16 @@ class Chain:
                 small = operation(small).clamp(0, 1)
         return soft, enlarge(small, size).clamp(0, 1)
 
-    def resizing(self, modes: tuple[str, ...]) -> Callable[[Tensor, int], Tensor]:
-        """One of the modes; averaged over what a pixel covers, or, as cheap scalers do, not."""
+    def resizing(self, modes: tuple[str, ...]) -> Callable[[Tensor, tuple[int, int]], Tensor]:
+        """One of the modes, to (height, width); averaged over what a pixel covers, or, as cheap scalers do, not."""
         mode, smooth = modes[self.structure.integers(len(modes))], self.chance(0.8)
 
-        def resize(x: Tensor, side: int) -> Tensor:
-            if side == x.shape[-1]:
+        def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+            if size == tuple(x.shape[-2:]):
                 return x
             if mode == "area":
-                return functional.interpolate(x, (side, side), mode="area")
-            return functional.interpolate(x, (side, side), mode=mode, align_corners=False, antialias=smooth)
+                return functional.interpolate(x, size, mode="area")
+            return functional.interpolate(x, size, mode=mode, align_corners=False, antialias=smooth)
 
         return resize
 

@@ -4,6 +4,7 @@ One image of any size divisible by 32; nine outputs, 1×A×{1, 4, 10} per stride
 then points. insightface recognises the kind by that number and by their rank of three.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -24,15 +25,21 @@ from train.export.quantise import Pictures, static_int8
 INPUT = "input"
 OUTPUTS = tuple(f"{kind}_{stride}" for kind in ("score", "bbox", "kps") for stride in STRIDES)
 QUANTISED = ["Conv", "Relu", "Add", "Resize"]
-CALIBRATION = (-0.35, 0.0, 0.0)
-"""Added to the score logits per stride. At stride 8 an ear or an earring reaches 0.57, a face seldom stays under it:
-with this shift the threshold of 0.5 that insightface's users set parts them there too."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What is done to the score logits on export, scale · logit + shift, so that a score says how often it is right."""
+
+    scale: float = 1.0
+    shifts: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Of strides 8, 16 and 32: the smaller a face, the more looks like one."""
 
 
 class Deployed(nn.Module):
     """The network with BatchNorm folded, its scores calibrated and its outputs in insightface's order."""
 
-    def __init__(self, network: FaceDetector, calibration: tuple[float, ...] = CALIBRATION) -> None:
+    def __init__(self, network: FaceDetector, calibration: Calibration = Calibration()) -> None:
         super().__init__()
         self.network = FaceDetector(network.architecture)
         self.network.load_state_dict(network.state_dict())
@@ -41,8 +48,10 @@ class Deployed(nn.Module):
             if isinstance(unit, nn.Sequential) and len(unit) > 1 and isinstance(unit[1], nn.BatchNorm2d):
                 unit[0] = fuse_conv_bn_eval(cast(nn.Conv2d, unit[0]), unit[1])
                 unit[1] = nn.Identity()
-        for head, shift in zip(self.network.heads, calibration, strict=True):
-            cast(Tensor, cast(Head, head).scores.bias).add_(shift)
+        for head, shift in zip(self.network.heads, calibration.shifts, strict=True):
+            scores = cast(Head, head).scores
+            scores.weight.mul_(calibration.scale)
+            cast(Tensor, scores.bias).mul_(calibration.scale).add_(shift)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         levels = self.network.levels(images)
@@ -50,8 +59,8 @@ class Deployed(nn.Module):
         return (*(score.sigmoid() for score in scores), *distances, *offsets)
 
 
-def export(network: FaceDetector, path: Path, calibration: tuple[float, ...] = CALIBRATION) -> None:
-    """Write the float32 file; `calibration` shifts the score logits per stride."""
+def export(network: FaceDetector, path: Path, calibration: Calibration = Calibration()) -> None:
+    """Write the float32 file, its scores calibrated."""
     cells = [torch.export.Dim(name, min=2, max=64) for name in ("rows", "columns")]
     sides = {2: STRIDES[-1] * cells[0], 3: STRIDES[-1] * cells[1]}
     model = traced(Deployed(network, calibration), torch.zeros(1, 3, 192, 320), INPUT, OUTPUTS, sides)

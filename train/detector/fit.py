@@ -1,4 +1,4 @@
-"""Training: composites drawn as they are needed, AdamW, warm-up and cosine by images seen, averaged weights."""
+"""Training: frames drawn as they are needed, AdamW, warm-up and cosine by images seen, averaged weights."""
 
 import json
 import math
@@ -18,6 +18,8 @@ from train.common import mixed_precision, progress
 from train.detector.anchors import Anchors, make_anchors
 from train.detector.data import backgrounds, faces
 from train.detector.data.composites import Composer, Scene
+from train.detector.data.views import Source
+from train.detector.export import Calibration
 from train.detector.losses import Loss, Target, Weights, detection_loss
 from train.detector.network import Architecture, FaceDetector
 from train.fit import checkpoint
@@ -26,8 +28,8 @@ Image = NDArray[np.uint8]
 
 LAST = "last.pt"
 """A training's checkpoint, in its folder."""
-SIZES = ((192, 320), (224, 224), (192, 320), (256, 256), (192, 320), (320, 320))
-"""Heights and widths that batches take in turn: the daemon's input for a 16:9 picture, and square ones."""
+SIZES = ((192, 320), (256, 256), (192, 320), (320, 320), (256, 320), (320, 192))
+"""Heights and widths that batches take in turn: the daemon's inputs for 16:9, square, 4:3 and upright pictures."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,9 @@ class FitSettings:
     """How to train."""
 
     images: int = 150_000
-    """Composites to see in all, counted over resumed runs."""
+    """Frames to see in all, counted over resumed runs."""
     batch: int = 24
-    """Composites per step."""
+    """Frames per step."""
     rate: float = 2e-3
     """Peak learning rate."""
     decay: float = 0.02
@@ -63,6 +65,8 @@ class State:
     optimiser: torch.optim.Optimizer
     architecture: Architecture
     images_seen: int = 0
+    before: int = 0
+    """Images that the network had seen before this training began from its weights."""
 
 
 def to_tensor(images: list[Image]) -> Tensor:
@@ -104,6 +108,7 @@ def save(state: State, path: Path, *, resumable: bool = True, compact: bool = Fa
         "averaged": state.averaged.state_dict(),
         "architecture": asdict(state.architecture),
         "images_seen": state.images_seen,
+        "before": state.before,
     }
     if resumable:
         network, optimiser = state.network.state_dict(), state.optimiser.state_dict()
@@ -140,18 +145,39 @@ def load(path: Path, settings: FitSettings, *, restart: bool = False) -> State:
     state.averaged.load_state_dict(content["averaged"])
     resumable = "network" in content and not restart
     state.network.load_state_dict(content["network" if resumable else "averaged"])
+    state.before = int(content.get("before", 0)) + (int(content["images_seen"]) if restart else 0)
     if resumable:
         state.optimiser.load_state_dict(content["optimiser"])
         state.images_seen = int(content["images_seen"])
     return state
 
 
+def load_calibration(path: Path) -> Calibration:
+    """How a checkpoint's scores are calibrated; not at all if it does not say."""
+    scale, *shifts = read(path).get("calibration", (1.0, 0.0, 0.0, 0.0))
+    first, second, third = shifts
+    return Calibration(scale, (first, second, third))
+
+
+def keep_calibrated(path: Path, out: Path, calibration: Calibration) -> None:
+    """Write a checkpoint's averaged weights alone, with the calibration of its scores."""
+    content = read(path)
+    kept = {
+        "averaged": content["averaged"],
+        "architecture": asdict(content["architecture"]),
+        "images_seen": content["images_seen"],
+        "before": content.get("before", 0),
+        "calibration": [calibration.scale, *calibration.shifts],
+    }
+    checkpoint.write(out, kept)
+
+
 def load_averaged(path: Path) -> tuple[FaceDetector, int]:
-    """The averaged network of a checkpoint, ready to evaluate or export, and the images it has seen."""
+    """The averaged network of a checkpoint, ready to evaluate or export, and the images it has seen in all."""
     content = read(path)
     network = FaceDetector(content["architecture"])
     network.load_state_dict(content["averaged"])
-    return network.eval(), int(content["images_seen"])
+    return network.eval(), int(content["images_seen"]) + int(content.get("before", 0))
 
 
 def train_step(state: State, scenes: list[Scene], anchors: Anchors, rate: float, keep: float) -> Loss:
@@ -177,13 +203,13 @@ def train_step(state: State, scenes: list[Scene], anchors: Anchors, rate: float,
     return loss
 
 
-def draw_scenes(composer: Composer, settings: FitSettings, seen: int) -> Iterator[tuple[list[Scene], tuple[int, int]]]:
+def draw_scenes(source: Source, settings: FitSettings, seen: int) -> Iterator[tuple[list[Scene], tuple[int, int]]]:
     """Endless batches with their size (height, width); the stream depends on the seed and on where it starts."""
     random = np.random.default_rng((settings.seed, seen))
     step = seen // settings.batch
     while True:
         height, width = SIZES[step % len(SIZES)]
-        yield [composer.scene(height, width, random) for _ in range(settings.batch)], (height, width)
+        yield [source.scene(height, width, random) for _ in range(settings.batch)], (height, width)
         step += 1
 
 
@@ -196,7 +222,7 @@ def open_composer(data: Path, cache: Path, settings: FitSettings, *, training: b
 
 def fit(
     state: State,
-    composer: Composer,
+    source: Source,
     settings: FitSettings,
     folder: Path,
     report: progress.Report = print,
@@ -212,7 +238,7 @@ def fit(
     if state.images_seen >= settings.images:
         report(f"{state.images_seen} of {settings.images} images seen: there is nothing left to train")
         return
-    for scenes, size in draw_scenes(composer, settings, state.images_seen):
+    for scenes, size in draw_scenes(source, settings, state.images_seen):
         # a short memory at first, so that the random start is forgotten
         keep = min(settings.average, 1 - 1 / (1 + state.images_seen / settings.batch / 10))
         loss = train_step(state, scenes, anchors[size], learning_rate(state.images_seen, settings), keep)

@@ -22,9 +22,9 @@ BETA = 0.01
 class Weights:
     """How much the parts count."""
 
-    score: float = 2.0
+    score: float = 5.0
     box: float = 2.0
-    points: float = 60.0
+    points: float = 40.0
 
 
 @dataclass(frozen=True)

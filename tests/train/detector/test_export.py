@@ -10,7 +10,7 @@ from insightface.model_zoo.scrfd import SCRFD
 from train.detector.anchors import decode_boxes, decode_points, make_anchors
 from train.detector.data.composites import Composer
 from train.detector.evaluate import InsightFaceDetector
-from train.detector.export import INPUT, OUTPUTS, Deployed, export, quantise
+from train.detector.export import INPUT, OUTPUTS, Calibration, Deployed, export, quantise
 from train.detector.fit import to_tensor
 from train.detector.network import Architecture, FaceDetector, multiply_adds
 from train.detector.publish import Benchmark, publish
@@ -32,7 +32,7 @@ def network() -> FaceDetector:
 @pytest.fixture(scope="module")
 def model_file(network: FaceDetector, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("export") / "tiny.onnx"
-    export(network, path, calibration=(0.0, 0.0, 0.0))
+    export(network, path)
     assert list(path.parent.iterdir()) == [path]
     return path
 
@@ -108,9 +108,11 @@ def test_the_default_network_is_as_small_as_it_says() -> None:
     assert multiply_adds(FaceDetector(), 320, 320) == pytest.approx(0.515e9, rel=0.02)
 
 
-def test_calibration_shifts_the_scores_of_its_stride_alone(network: FaceDetector) -> None:
+def test_calibration_changes_the_scores_alone(network: FaceDetector) -> None:
     image = to_tensor([picture(64, 96)])
-    plain, shifted = (Deployed(network, shift)(image) for shift in ((0.0, 0.0, 0.0), (-1.0, 0.0, 0.0)))
-    torch.testing.assert_close(plain[0].logit() - 1, shifted[0].logit(), atol=1e-3, rtol=1e-3)
-    for one, other in zip(plain[1:], shifted[1:], strict=True):
+    shifts = (-1.0, 0.0, 0.5)
+    plain, changed = Deployed(network)(image), Deployed(network, Calibration(1.5, shifts))(image)
+    for one, other, shift in zip(plain[:3], changed[:3], shifts, strict=True):
+        torch.testing.assert_close(1.5 * one.logit() + shift, other.logit(), atol=1e-3, rtol=1e-3)
+    for one, other in zip(plain[3:], changed[3:], strict=True):
         torch.testing.assert_close(one, other)

@@ -83,7 +83,8 @@ def test_a_run_stops_resumes_and_leaves_a_network(composer: Composer, tmp_path: 
     fit(resumed, composer, SETTINGS, tmp_path)
     assert resumed.images_seen == 24, "nothing is left to train"
     assert len(resumed.optimiser.state) == len(state.optimiser.state)
-    assert load(tmp_path / "last.pt", SETTINGS, restart=True).images_seen == 0
+    again = load(tmp_path / "last.pt", SETTINGS, restart=True)
+    assert (again.images_seen, again.before) == (0, 24)
     network, seen = load_averaged(tmp_path / "last.pt")
     assert seen == 24
     assert all(np.isfinite(weight.detach().numpy()).all() for weight in network.parameters())

@@ -1,5 +1,6 @@
 """Training frames: up to six labelled faces pasted over a background, then degraded as by a bad webcam."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import cv2
@@ -74,6 +75,7 @@ class Composer:
     bank: FaceBank
     indices: NDArray[np.int64]
     backgrounds: Image
+    spoil: Callable[[Image, Random], Image] = degrade
 
     def scene(self, height: int, width: int, random: Random) -> Scene:
         """A degraded scene of that size; some are letterboxed as insightface does: picture top left, black beyond."""
@@ -93,7 +95,7 @@ class Composer:
             count = int(random.choice(len(CROWD), p=CROWD / CROWD.sum()))
             for _ in range(count):
                 self._face(scene, self._height(rows, columns, count, random), random)
-        image = degrade(scene.image, random)
+        image = self.spoil(scene.image, random)
         scene.image = np.zeros((height, width, 3), np.uint8)
         scene.image[:rows, :columns] = image
         scene.ignore_unseen()

@@ -1,0 +1,1 @@
+"""A detector judged on pictures that it has not seen, and its scores calibrated."""
