@@ -15,7 +15,7 @@ class Monitor(Protocol):
     """Gets every file and frame; used as a context manager around all of them."""
 
     def expect(self, files: int) -> None:
-        """So many files are to come; said once, before the first."""
+        """How many files follow; called once, before the first."""
 
     def begin(self, source: Path, frames: int | None) -> None:
         """A file is begun; `frames` is how many pictures it should have, None if that is not known."""

@@ -316,7 +316,7 @@ def _enhance_clip(job: Job, enhancer: Enhancer, options: EnhanceOptions, shown: 
 
 
 def _turned_size(clip: VideoSource, turns: int) -> tuple[int, int, Look]:
-    """Width, height and look of a clip that is turned by so many quarter turns."""
+    """Width, height and look of a clip that is turned by this number of quarter turns."""
     if turns % 2 == 0:
         return clip.info.width, clip.info.height, clip.look
     return clip.info.height, clip.info.width, replace(clip.look, pixel_aspect=1 / clip.look.pixel_aspect)

@@ -26,7 +26,7 @@ class Orientation(NamedTuple):
     up_down: bool = False
 
     def apply(self, image: Image) -> Image:
-        """The picture (H×W×3) as it is shown: contiguous, and the argument itself where nothing is to be done."""
+        """The picture (H×W×3) as it is shown: contiguous, and the argument itself if it is upright."""
         if self == UPRIGHT:
             return image
         if self.transposed:
@@ -60,5 +60,5 @@ def matrix_of(colorspace: int, lines: int) -> int:
 
 
 def primaries_of(lines: int) -> int:
-    """The primaries that players assume of an untagged clip with so many lines."""
+    """The primaries that players assume of an untagged clip with this number of lines."""
     return {576: BT601_625_PRIMARIES, 480: BT601_525_PRIMARIES, 486: BT601_525_PRIMARIES}.get(lines, BT709)

@@ -69,7 +69,7 @@ def _remux(source: Path, part: Path, muxer: str) -> None:
 
 
 def _shows_the_same(source: Path, copy: Path) -> bool:
-    """Compares what is told of the two, and their first pictures: a container may not hold a turn, or a codec."""
+    """Compares the tags of the two, and their first pictures: a container may not hold a turn, or a codec."""
     with VideoSource(source) as one, VideoSource(copy) as other:
         first, second = one.read(), other.read()
         if first is None or second is None or one.look != other.look:

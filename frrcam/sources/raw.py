@@ -15,8 +15,8 @@ ENDINGS = frozenset(
 _MAGICS = (b"FUJIFILMCCD-RAW", b"IIU\0", b"IIRO", b"IIRS", b"MMOR", b"FOVb", b"\0MRM", b"II\x1a\0\0\0HEAPCCDR")
 """How raw files begin that are no plain TIFF: Fujifilm, Panasonic, Olympus, Sigma, Minolta, old Canon."""
 _LARGER = 4
-"""So many times the first picture's area a following page has to have to make the first one a preview: the pages of a
-scan differ less."""
+"""Least ratio of areas, of a following page to the first, from which on the first is a preview: the pages of a scan
+differ less."""
 _NEW_SUBFILE_TYPE, _WIDTH, _HEIGHT, _SUB_IFDS, _DNG_VERSION = 254, 256, 257, 330, 50706
 _MOST_DIRECTORIES = 64
 

@@ -110,7 +110,7 @@ class Picture:
         return replace(self, pixels=np.hstack((self.pixels, self.pixels)), alpha=alpha)
 
     def turned(self, turns: int) -> "Picture":
-        """Turned by so many quarter turns, clockwise."""
+        """Turned clockwise by this number of quarter turns."""
         alpha = self.alpha if self.alpha is None else np.ascontiguousarray(np.rot90(self.alpha, -turns))
         return replace(self, pixels=np.ascontiguousarray(np.rot90(self.pixels, -turns)), alpha=alpha)
 
@@ -222,8 +222,8 @@ def _bits(image: Pillow.Image, data: bytes) -> int:
     if image.format == "PNG":
         return 16 if data[24] == 16 else 8
     if image.format == "TIFF":
-        told = image.tag_v2.get(258, 8)  # type: ignore[attr-defined]
-        most = max(told) if isinstance(told, tuple) else told
+        given = image.tag_v2.get(258, 8)  # type: ignore[attr-defined]
+        most = max(given) if isinstance(given, tuple) else given
         if most > 16 or image.mode == "F":
             raise ValueError("no levels")
         return 16 if most > 8 else 8
@@ -331,10 +331,10 @@ def _exif(image: Pillow.Image) -> bytes | None:
 
 
 def _dpi(image: Pillow.Image) -> tuple[float, float] | None:
-    told = image.info.get("dpi")
-    if not isinstance(told, tuple) or len(told) != 2:
+    given = image.info.get("dpi")
+    if not isinstance(given, tuple) or len(given) != 2:
         return None
-    across, down = float(told[0]), float(told[1])
+    across, down = float(given[0]), float(given[1])
     return (across, down) if 1 < across < 1e5 and 1 < down < 1e5 else None
 
 

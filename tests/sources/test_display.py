@@ -138,7 +138,7 @@ def test_sound_with_a_cover_is_no_film(tmp_path: Path) -> None:
         VideoSource(write_sound(tmp_path / "plain.m4a"))
 
 
-def test_a_second_film_is_told(tmp_path: Path) -> None:
+def test_a_second_film_is_named(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "two.mkv"), "w") as container:
         streams = [container.add_stream("libx264", 25, width=size, height=64) for size in (96, 64)]
         for stream in streams:
