@@ -168,6 +168,7 @@ def _decode(data: bytes, path: Path, free_memory: int | None) -> Picture:
             pixels, alpha = _deep_heif(data)
         elif bits == 16 and image.mode != "CMYK":
             pixels, alpha = _deep(data, transparent)
+            orientation = UPRIGHT if image.format == "TIFF" else orientation  # OpenCV turns a TIFF itself
         else:
             profile = None if image.mode in ("CMYK", "LAB") else profile
             pixels, alpha = _shallow(image)
