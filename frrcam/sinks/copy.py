@@ -16,6 +16,12 @@ from frrcam.sources.video import VideoSource
 _SAME = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif", ".m4v": ".mp4", ".heif": ".heic"}
 """Endings that are other names of one format."""
 
+_PLAYED = {
+    "mp4": {"h264", "hevc", "av1", "mpeg4"},
+    "mov": {"h264", "hevc", "mpeg4", "mjpeg", "prores"},
+}
+"""Codecs that players know in a container; Matroska has any."""
+
 
 class _OtherwiseShownError(ValueError):
     """The copy is not what players would show of the original."""
@@ -55,6 +61,8 @@ def copy_clip(source: Path, target: Path) -> bool:
 def _remux(source: Path, part: Path, muxer: str) -> None:
     with open_clip(source) as container, av.open(str(part.absolute()), "w", format=muxer) as output:
         film = moving_streams(container)[:1]
+        if muxer in _PLAYED and film[0].codec_context.name not in _PLAYED[muxer]:
+            raise _OtherwiseShownError
         sound = [stream for stream in container.streams.audio if stream.codec_context is not None]
         output.metadata.update(container.metadata)
         output.set_chapters(container.chapters())

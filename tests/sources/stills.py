@@ -75,11 +75,8 @@ def raw_tiff(
         rows += [(273, 4, pixels), (277, 3, 1), (278, 4, height), (279, 4, width * height)]
         rows += [(330, 4, sub)] if sub else []
         rows += [(50706, 4, 0x401)] if dng else []
-        return (
-            struct.pack(f"{order}H", len(rows))
-            + b"".join(entry(*row) for row in rows)
-            + struct.pack(f"{order}I", after)
-        )
+        entries = b"".join(entry(*row) for row in rows)
+        return struct.pack(f"{order}H", len(rows)) + entries + struct.pack(f"{order}I", after)
 
     size = 2 + 12 * 12 + 4
     sub, after = (8 + size if below else 0), (8 + 2 * size if following else 0)
