@@ -18,6 +18,7 @@ from frrcam.config import Settings
 from frrcam.enhance.jobs import Existing, Job, make_folder, plan_jobs
 from frrcam.enhance.networks import Networks, load_networks
 from frrcam.enhance.progress import Bar, Monitor
+from frrcam.enhance.tone import in_tone
 from frrcam.enhance.turning import QuarterTurns, RememberingDetector
 from frrcam.errors import SourceLost
 from frrcam.frame import Frame, Image
@@ -207,7 +208,9 @@ class Enhancer:
         if outcome.fresh:
             self.turned = 90 * self._turns.turns
         after = self._turns.back(outcome.image)
-        self.changed |= outcome.image is not frame.image and not np.array_equal(after, frame.image)
+        if outcome.image is not frame.image:
+            after = in_tone(frame.image, after)
+            self.changed |= not np.array_equal(after, frame.image)
         return np.hstack((frame.image, after)) if self.compare else after
 
     def _run_turned(self, frame: Frame) -> Outcome:
