@@ -21,11 +21,16 @@ SUFFIXES = RAW | {
 """What is taken for a picture by its name alone, whatever is inside: raw files are refused by name, not passed over;
 FFmpeg would play the first tile of a phone's HEIC as a clip."""
 
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis"}
+"""ISO/IEC 23008-12 and the AV1 Image File Format, as they stand in a file's first box."""
+
 
 def is_picture(path: Path) -> bool:
     """True if the name says picture, or else the first bytes do (GIFs are clips)."""
     suffix = path.suffix.lower()
-    return suffix in SUFFIXES or (suffix != ".gif" and os.path.isfile(path) and bool(_asked(cv2.haveImageReader, path)))
+    if suffix in SUFFIXES or suffix == ".gif" or not os.path.isfile(path):
+        return suffix in SUFFIXES
+    return _is_heif(path) or bool(_asked(cv2.haveImageReader, path))
 
 
 def read_picture(path: str | Path) -> Image:
@@ -61,6 +66,16 @@ class PictureSource(Closing):
 
     def close(self) -> None:
         self._image = None
+
+
+def _is_heif(path: Path) -> bool:
+    """True if the first bytes are those of HEIC or AVIF, whatever the name: FFmpeg would play its tiles."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError:
+        return False
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS
 
 
 def _asked(ask: Callable[[str], int], path: Path) -> int:

@@ -28,7 +28,7 @@ Pillow.MAX_IMAGE_PIXELS = None  # check_pixels() knows how much memory there is
 
 DEPTHS = (255, 1023, 4095, 16383, 65535)
 """The white of pictures of 8 to 16 bits; cameras store 10, 12 and 14 in 16 without shifting them up."""
-BYTES_A_PIXEL = {8: 24, 16: 36}
+BYTES_A_PIXEL = {8: 30, 16: 42}
 """Memory that enhancing takes at its peak, by bits a colour: decoded, seen, lit, composed, encoded."""
 BAND = 512
 """Rows that a change is added to at a time."""

@@ -7,11 +7,13 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pillow_heif
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from frrcam.frame import Image as Bgr
 
+pillow_heif.register_heif_opener()
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>a rating</x:xmpmeta>"
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from frrcam.errors import SourceLost, SourceNotFound, SourceUnusable, UsageError
 from frrcam.sources.picture import PictureSource, is_picture, read_picture
 from tests.sources.clips import picture, write_clip
+from tests.sources.stills import save
 
 
 def write(path: Path, image: np.ndarray) -> Path:
@@ -98,6 +99,8 @@ def test_knows_pictures_from_clips(tmp_path: Path) -> None:
     assert is_picture(tmp_path / "face")
     assert is_picture(tmp_path / "nothing.JPG")
     assert is_picture(tmp_path / "IMG_0001.HEIC")
+    for ending in ("heic", "avif"):
+        assert is_picture(save(tmp_path / f"face.{ending}", picture(0)).rename(tmp_path / f"no-name-{ending}"))
     assert not is_picture(write_clip(tmp_path / "clip.mp4", 1))
     assert not is_picture(tmp_path / "nothing")
 
