@@ -337,7 +337,7 @@ CASES = [
     Case("a truncated PNG", with_picture("a.png", "out.png", 0.6), 3, ("a.png", "truncated")),
     Case("a text named .png", with_file("a.png", b"Dear diary,\n", "out.png"), 3, ("a.png", "not a picture")),
     Case("a picture of absurd size", with_file("a.png", huge_png(), "out.png"), 3, ("a.png",)),
-    Case("a picture of 4×4 pixels", with_file("a.png", tiny_png(), "out.png"), 3, ("4x4", "32 to 8192")),
+    Case("a picture of 4×4 pixels", with_file("a.png", tiny_png(), "out.png"), 3, ("4x4", "at least 32")),
     Case("a folder with nothing in it", empty_folder, 3, ("holiday", "no picture")),
     Case("output folder not there", with_picture("a.png", "gone/out.png"), 4, ("gone", "mkdir -p")),
     Case("output folder not there (start)", typed("start", "-s", "demo", "-o", "@/gone/a.mp4"), 4, ("mkdir -p",)),

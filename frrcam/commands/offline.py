@@ -24,7 +24,7 @@ from frrcam.commands.options import (
     WhereOption,
     settings_of,
 )
-from frrcam.errors import FrrcamError
+from frrcam.errors import FrrcamError, UsageError
 
 
 def bench(
@@ -85,10 +85,20 @@ def bench(
 
 
 def enhance(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="A picture, a clip, or a folder of them.")],
+    sources: Annotated[list[Path], typer.Argument(metavar="IN...", help="Pictures, clips, or folders of them.")],
     target: Annotated[str, typer.Argument(metavar="OUT", help="The file to write, or a folder (then end it with /).")],
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Take in the subfolders of a folder.")] = False,
     compare: Annotated[bool, typer.Option("--compare", help="Write before | after side by side.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that are there already.")] = False,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Leave out what has its output already: go on where it stopped.")
+    ] = False,
+    keep_partial: Annotated[
+        bool, typer.Option("--keep-partial", help="Keep the beginning of a clip that breaks off.")
+    ] = False,
+    rotate: Annotated[
+        int, typer.Option("--rotate", help="Turn by 90, 180 or 270 degrees clockwise; it comes out turned.")
+    ] = 0,
     strength: Strength = None,
     preset: PresetOption = None,
     light: Light = None,
@@ -108,9 +118,11 @@ def enhance(
 
         frrcam enhance me.jpg better.jpg
         frrcam enhance call.mp4 better.mp4 --compare
-        frrcam enhance holiday/ better/
+        frrcam enhance holiday/ better/ -r --skip-existing
+        frrcam enhance *.jpg better/
 
-    Nothing appears under OUT before it is complete.
+    Nothing appears under OUT before it is complete, and nothing there is replaced without --overwrite.
+    What holds no face is copied.
     """
     from frrcam.enhance import EnhanceOptions
     from frrcam.enhance import enhance as run
@@ -128,7 +140,18 @@ def enhance(
                 "where": where,
             },
         )
-        report = run(source, target, settings, EnhanceOptions(compare, recursive), say)
+        if overwrite and skip_existing:
+            raise UsageError("--overwrite and --skip-existing: name one of them")
+        if rotate not in (0, 90, 180, 270):
+            raise UsageError(f"--rotate {rotate} cannot be meant; choose 90, 180 or 270")
+        options = EnhanceOptions(
+            compare,
+            recursive,
+            "overwrite" if overwrite else "skip" if skip_existing else "refuse",
+            keep_partial,
+            rotate // 90,
+        )
+        report = run(sources, target, settings, options, say)
     except FrrcamError as error:
         fail(error)
     if as_json:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from frrcam.config import Settings
+from frrcam.enhance.confirm import ConfirmingDetector
 from frrcam.enhance.tiles import TiledDetector
 from frrcam.faces.types import Detector
 from frrcam.pipeline.engine import load_detector
@@ -23,4 +24,4 @@ def load_networks(settings: Settings, notices: Notices = silent) -> Networks:
     """The detector and the best restorer that the settings name. Raises ModelError or ProviderError."""
     restore = settings.restore
     best = load_family(restore.model, restore.provider, restore.threads, notices=notices, limit=1)[0]
-    return Networks(TiledDetector(load_detector(settings)), best)
+    return Networks(ConfirmingDetector(TiledDetector(load_detector(settings))), best)

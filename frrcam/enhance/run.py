@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,19 +15,25 @@ import numpy as np
 from rich.console import Console
 
 from frrcam.config import Settings
-from frrcam.enhance.jobs import Job, make_folder, plan_jobs
+from frrcam.enhance.jobs import Existing, Job, make_folder, plan_jobs
 from frrcam.enhance.networks import Networks, load_networks
 from frrcam.enhance.progress import Bar, Monitor
+from frrcam.enhance.tone import in_tone
+from frrcam.enhance.turning import QuarterTurns, RememberingDetector
+from frrcam.errors import SourceLost
 from frrcam.faces.confirm import OFFLINE
 from frrcam.faces.tracker import Tracker
 from frrcam.frame import Frame, Image
+from frrcam.media.clip import Look
 from frrcam.pipeline.budget import GAP_S
 from frrcam.pipeline.levels import Plan
 from frrcam.pipeline.pipeline import Outcome, Pipeline
 from frrcam.say import Say
-from frrcam.sinks.picture import read_extras, write_picture
+from frrcam.sinks.copy import copy_clip, copy_file, same_format
+from frrcam.sinks.picture import write_picture
 from frrcam.sinks.video import VideoSink
-from frrcam.sources.picture import count_pictures, is_picture, read_picture
+from frrcam.sources.picture import is_picture
+from frrcam.sources.still import Picture, open_picture
 from frrcam.sources.video import VideoSource
 
 _log = logging.getLogger(__name__)
@@ -48,6 +54,12 @@ class EnhanceOptions:
     """Write before | after side by side."""
     recursive: bool = False
     """Take in the subfolders of a folder."""
+    existing: Existing = "overwrite"
+    """What to do where an output is there already."""
+    keep_partial: bool = False
+    """Keep what came before the place where a clip breaks off."""
+    rotate: int = 0
+    """Quarter turns, clockwise, that the pictures are turned by and come out with: 0 to 3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +74,21 @@ class FileResult:
     seconds: float = 0.0
     left_out: int = 0
     """Pictures of the source that are not in the output: the further pages of a TIFF, or frames of an animation."""
+    copied: bool = False
+    """Nothing was changed, and the output is a copy."""
+    turned: int = 0
+    """Degrees, counter-clockwise, that the picture was turned by to find its faces; it was turned back again."""
     error: str | None = None
     """Why there is no output, or None."""
 
     def __str__(self) -> str:
         faces = f"up to {self.faces}" if self.frames > 1 and self.faces > 1 else str(self.faces or "no")
         rate = f", {self.frames / self.seconds:.1f} fps" if self.frames > 1 and self.seconds else ""
+        turned = f" (it lies on its side: found in the picture turned by {self.turned}°)" if self.turned else ""
+        unchanged = "; unchanged" + ", a copy" * self.copied if self.copied or not self.faces else ""
         return (
             f"{self.target}: {_count(self.frames, 'picture')}, {faces} face{'s' * (self.faces != 1)}"
-            f"{'; unchanged' * (not self.faces)}{rate}"
+            f"{turned}{unchanged}{rate}"
         )
 
 
@@ -79,6 +97,8 @@ class Report:
     """What became of all files, in the order in which they were worked on."""
 
     files: list[FileResult]
+    skipped: int = 0
+    """Files that were left out because their output was there already."""
 
     @property
     def failed(self) -> int:
@@ -91,11 +111,12 @@ class Report:
             {**asdict(file), "source": str(file.source), "target": str(file.target), "seconds": round(file.seconds, 3)}
             for file in self.files
         ]
-        return {"files": files, "done": len(files) - self.failed, "failed": self.failed}
+        done = len(files) - self.failed
+        return {"files": files, "done": done, "failed": self.failed, "skipped": self.skipped}
 
 
 def enhance(
-    source: Path,
+    sources: Sequence[Path],
     target: str | Path,
     settings: Settings,
     options: EnhanceOptions,
@@ -104,35 +125,35 @@ def enhance(
     load: Callable[[Settings, Say], Networks] = load_networks,
     monitor: Callable[[], Monitor] = lambda: Bar(Console(stderr=True)),
 ) -> Report:
-    """Enhances a picture, a clip, or those of a folder (what IN and OUT may be: `plan_jobs`).
+    """Enhances pictures, clips, and those of folders (what IN... and OUT may be: `plan_jobs`).
 
     A clip keeps its frame count, size, timing and sound; a turned one comes out upright, with the turn in its pixels.
-    A file appears under its final name only when it is whole, and one that is there already is replaced only then.
+    A file in which nothing changes is copied. A file appears under its final name only when it is whole, and one that
+    is there already is replaced only then.
 
-    A single file raises what is wrong with it (SourceError, SinkError, ModelError). In a folder it is said and
-    reported, and the next file follows; an interrupt ends all, and leaves nothing of the file at hand.
+    A single file raises what is wrong with it (SourceError, SinkError, ModelError). Of a folder or several files it is
+    said and reported, and the next file follows; an interrupt ends all, and leaves nothing of the file at hand.
     """
-    jobs = plan_jobs(source, target, recursive=options.recursive)
-    networks = load(settings, say)
+    planned = plan_jobs(sources, target, recursive=options.recursive, existing=options.existing)
+    if planned.passed_over:
+        say(f"passed over: {planned.passed_over}")
     files = []
-    with monitor() as shown, _ended_by_signals():
-        for job in jobs:
-            try:
-                file = _enhance_file(
-                    job, Enhancer(networks, settings, options.compare, still=is_picture(job.source)), shown, say
-                )
-                files.append(file)
-                if file.left_out:
-                    say(f"{job.source} holds {1 + file.left_out} pictures; only the first is in {job.target}")
-            except Exception as error:
-                if not source.is_dir():
-                    raise
-                reason = str(error) or type(error).__name__
-                _log.debug("%s failed", job.source, exc_info=True)
-                say(f"error: {reason}")
-                files.append(FileResult(job.source, job.target, error=reason))
-    report = Report(files)
-    say(_summary(report, Path(target)) if source.is_dir() else str(files[0]))
+    if planned.jobs:
+        networks = load(settings, say)
+        with monitor() as shown, _ended_by_signals():
+            shown.expect(len(planned.jobs))
+            for job in planned.jobs:
+                try:
+                    files.append(_enhance_file(job, networks, settings, options, shown, say))
+                except Exception as error:
+                    if not planned.many:
+                        raise
+                    reason = str(error) or type(error).__name__
+                    _log.debug("%s failed", job.source, exc_info=True)
+                    say(f"error: {reason if str(job.source) in reason else f'{job.source}: {reason}'}")
+                    files.append(FileResult(job.source, job.target, error=reason))
+    report = Report(files, planned.skipped)
+    say(str(files[0]) if files and not planned.many else _summary(report, Path(target)))
     return report
 
 
@@ -162,13 +183,19 @@ class Enhancer:
     def __init__(self, networks: Networks, settings: Settings, compare: bool = False, *, still: bool = False) -> None:
         self.faces = 0
         """The most faces enhanced in one frame so far."""
+        self.changed = False
+        """True once a pixel has changed."""
+        self.turned = 0
+        """Degrees, counter-clockwise, that the pictures were turned by in which faces were found."""
         self.compare = compare
+        detector = RememberingDetector(networks.detector, settings.faces.min_size)
+        self._turns = QuarterTurns(detector)
         restorer, restore = networks.restorer, settings.restore
         self._strength, self._amounts = restore.strength, settings.light.amounts
         faces = restore.max_faces if "max_faces" in restore.model_fields_set else MAX_FACES
         self._plan = Plan("best", "offline", restorer.name, faces, faces, True)
         self._pipeline = Pipeline(
-            networks.detector,
+            detector,
             {restorer.name: restorer},
             Tracker(OFFLINE),
             min_size=settings.faces.min_size,
@@ -177,13 +204,30 @@ class Enhancer:
         self._last: float | None = None
 
     def enhance(self, frame: Frame) -> Image:
-        """The frame enhanced (H×W×3), or before | after (H×2W×3)."""
+        """The frame enhanced (H×W×3), or before | after (H×2W×3).
+
+        Where no sure face is found, the other quarter turns are looked at: faces may lie on their side.
+        """
+        outcome = self._run_turned(frame)
+        if self._turns.look(frame.image, frame.timestamp):
+            self._last = None
+            outcome = self._run_turned(frame)
+        self.faces = max(self.faces, outcome.fresh)
+        if outcome.fresh:
+            self.turned = 90 * self._turns.turns
+        after = self._turns.back(outcome.image)
+        if outcome.image is not frame.image:
+            after = in_tone(frame.image, after)
+            self.changed |= not np.array_equal(after, frame.image)
+        return np.hstack((frame.image, after)) if self.compare else after
+
+    def _run_turned(self, frame: Frame) -> Outcome:
+        if self._turns.turns:
+            frame = replace(frame, image=self._turns.turned(frame.image))
         if self._last is None or frame.timestamp - self._last > GAP_S:
             self._settle(frame)
         self._last = frame.timestamp
-        outcome = self._run(frame)
-        self.faces = max(self.faces, outcome.fresh)
-        return np.hstack((frame.image, outcome.image)) if self.compare else outcome.image
+        return self._run(frame)
 
     def _settle(self, frame: Frame) -> None:
         self._pipeline.reset()
@@ -194,51 +238,105 @@ class Enhancer:
         return self._pipeline.process(frame, self._plan, self._strength, self._amounts)
 
 
-def _enhance_file(job: Job, enhancer: Enhancer, shown: Monitor, say: Say) -> FileResult:
+def _enhance_file(
+    job: Job, networks: Networks, settings: Settings, options: EnhanceOptions, shown: Monitor, say: Say
+) -> FileResult:
     started = time.monotonic()
-    make_folder(job.target.parent)
     still = is_picture(job.source)
-    frames = _enhance_picture(job, enhancer, shown) if still else _enhance_clip(job, enhancer, shown, say)
-    left_out = count_pictures(job.source) - 1 if still else 0
-    return FileResult(job.source, job.target, frames, enhancer.faces, time.monotonic() - started, left_out)
+    enhancer = Enhancer(networks, settings, options.compare, still=still)
+    make_folder(job.target.parent)
+    of_kind = _enhance_picture if still else _enhance_clip
+    result = of_kind(job, enhancer, options, shown, say)
+    return replace(result, faces=enhancer.faces, turned=enhancer.turned, seconds=time.monotonic() - started)
 
 
-def _enhance_picture(job: Job, enhancer: Enhancer, shown: Monitor) -> int:
+def _enhance_picture(job: Job, enhancer: Enhancer, options: EnhanceOptions, shown: Monitor, say: Say) -> FileResult:
     shown.begin(job.source, 1)
-    before = read_picture(job.source)
+    picture = open_picture(job.source)
+    if options.rotate:
+        picture = picture.turned(options.rotate)
+    before = picture.view
     after = enhancer.enhance(Frame(before, 0, 0.0, job.source.name))
-    extras = read_extras(job.source, before)
-    write_picture(job.target, after, extras._replace(alpha=None) if enhancer.compare else extras)
+    copied = not (enhancer.changed or options.compare or options.rotate) and same_format(job.source, job.target)
+    left_out = 0
+    if copied:
+        copy_file(job.source, job.target)
+    else:
+        if options.compare:
+            picture = replace(picture.beside_itself(), original=b"")
+            before = np.hstack((before, before))
+        lost = [*picture.lost, *write_picture(job.target, picture.changed(before, after))]
+        for loss in lost:
+            say(f"{job.source}: {loss}")
+        left_out = _tell_pages(job, picture, say)
     shown.advance()
-    return 1
+    return FileResult(job.source, job.target, 1, left_out=left_out, copied=copied)
 
 
-def _enhance_clip(job: Job, enhancer: Enhancer, shown: Monitor, say: Say) -> int:
-    frames = 0
+def _tell_pages(job: Job, picture: Picture, say: Say) -> int:
+    """Says what becomes of a file's further pictures; how many are left out."""
+    if picture.pages < 2:
+        return 0
+    if picture.original and same_format(job.source, job.target):
+        say(f"{job.source} holds {picture.pages} pictures; only the first is enhanced, the rest is kept as it was")
+        return 0
+    say(f"{job.source} holds {picture.pages} pictures; only the first is in {job.target}")
+    return picture.pages - 1
+
+
+def _enhance_clip(job: Job, enhancer: Enhancer, options: EnhanceOptions, shown: Monitor, say: Say) -> FileResult:
+    frames, partial = 0, False
     with VideoSource(job.source, exact=True) as clip:
         shown.begin(job.source, clip.frames)
         for loss in clip.lost:  # before it, while there is time to do otherwise
             say(f"{job.source}: {loss}")
-        width, height, fps = clip.info.width * (1 + enhancer.compare), clip.info.height, clip.info.fps
+        width, height, look = _turned_size(clip, options.rotate)
+        width *= 1 + enhancer.compare
+        if width % 2 or height % 2:
+            even = f"{width + width % 2}x{height + height % 2}"
+            say(f"{job.source}: its odd size becomes {even}, the last column or row twice: players need even sides")
         with VideoSink(
             job.target,
             width,
             height,
-            fps,
+            clip.info.fps,
             audio_from=job.source,
             audio_start=clip.start,
-            look=clip.look,
+            look=look,
         ) as sink:
-            while (frame := clip.read()) is not None:
+            while True:
+                try:
+                    frame = clip.read()
+                except SourceLost as error:
+                    if not options.keep_partial:
+                        raise SourceLost(f"{error}; --keep-partial keeps what comes before") from error
+                    say(f"{error}; {_count(frames, 'picture')} kept")
+                    partial = True
+                    break
+                if frame is None:
+                    break
+                if options.rotate:
+                    frame = replace(frame, image=np.ascontiguousarray(np.rot90(frame.image, -options.rotate)))
                 sink.send(sink.convert(enhancer.enhance(frame)), frame)
                 frames += 1
                 shown.advance()
-    return frames
+            unchanged = not (enhancer.changed or options.compare or options.rotate or partial)
+            if copied := unchanged and copy_clip(job.source, job.target):
+                sink.abort()
+    return FileResult(job.source, job.target, frames, copied=copied)
+
+
+def _turned_size(clip: VideoSource, turns: int) -> tuple[int, int, Look]:
+    """Width, height and look of a clip that is turned by this number of quarter turns."""
+    if turns % 2 == 0:
+        return clip.info.width, clip.info.height, clip.look
+    return clip.info.height, clip.info.width, replace(clip.look, pixel_aspect=1 / clip.look.pixel_aspect)
 
 
 def _summary(report: Report, target: Path) -> str:
     failed = f", {report.failed} failed" if report.failed else ""
-    return f"{target}: {_count(len(report.files) - report.failed, 'file')} enhanced{failed}"
+    skipped = f", {report.skipped} there already" if report.skipped else ""
+    return f"{target}: {_count(len(report.files) - report.failed, 'file')} enhanced{failed}{skipped}"
 
 
 def _count(number: int, noun: str) -> str:

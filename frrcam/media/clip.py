@@ -6,12 +6,18 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer
+from av.stream import Disposition
 from av.video.reformatter import ColorPrimaries, ColorTrc
+from av.video.stream import VideoStream
 
 from frrcam.errors import SourceForbidden, SourceUnusable
+from frrcam.media.display import BT601
 
 REJOINED_S = 1.0
 """Seconds by which a clip's clock may go back; further, and it has been reset, as where two recordings were joined."""
+
+STILL = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
+"""What says of a stream that it is no film."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,8 @@ class Look:
     """FFmpeg's number of what red, green and blue are; a phone's HDR has its own, which BGR pixels keep."""
     transfer: int = ColorTrc.BT709
     """And of the curve between their values and light."""
+    matrix: int = BT601
+    """And of the matrix between BGR and YUV."""
 
 
 def open_clip(path: Path) -> InputContainer:
@@ -35,3 +43,8 @@ def open_clip(path: Path) -> InputContainer:
         raise SourceForbidden(f"{path}: no permission to read it") from None
     except (av.error.FFmpegError, OSError, ValueError):
         raise SourceUnusable(f"{path}: not a clip that can be played, or a truncated one") from None
+
+
+def moving_streams(container: InputContainer) -> list[VideoStream]:
+    """The video streams without cover art, still images and timed thumbnails."""
+    return [stream for stream in container.streams.video if not stream.disposition & STILL]

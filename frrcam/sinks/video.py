@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import av
 import cv2
@@ -15,22 +16,25 @@ from av.error import FFmpegError
 from av.packet import Packet
 from av.stream import Stream
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace, Interpolation
+from av.video.reformatter import ColorRange, Interpolation
 from av.video.stream import VideoStream
 
 from frrcam.closing import Closing
 from frrcam.errors import SinkLost, SinkUnusable, UsageError
 from frrcam.frame import Frame, Image, Payload
 from frrcam.media.clip import REJOINED_S, Look, open_clip
+from frrcam.media.display import BT601
 from frrcam.sinks.base import SinkInfo
 from frrcam.sinks.files import make_part, write_error
+
+if TYPE_CHECKING:
+    from av.container.core import Chapter
 
 MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 """File name ending → container. Each takes H.264 and any timing."""
 
 _FAILURES = (FFmpegError, OSError, ValueError)
-_BT601 = 6
-"""AVCOL_SPC_SMPTE170M; PyAV's Colorspace numbers are swscale's."""
+_TO_YUV = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
 _KEPT_TAGS = (
     "artist",
     "comment",
@@ -72,7 +76,8 @@ class VideoSink(Closing):
 
     Pictures keep the time of `Frame.timestamp`, so a clip of variable rate stays in step with its sound; a timestamp
     that runs backwards (a clip played again, a source re-opened) goes on one period after the last.
-    Colours are BT.601 limited range, tagged as such. Odd sizes are kept: 4:4:4 where 4:2:0 would need even ones.
+    Colours are limited range by the matrix of `look`, tagged as such. An odd side is filled up to an even one by
+    repeating the last column or row: players and phones show H.264 in 4:2:0 only, and that has even sides.
 
     Raises at once: UsageError (ending, size), SinkNotFound (no such folder), SinkForbidden, SinkUnusable (a folder of
     that name, sound the container cannot hold). Later, from send() and close(): SinkUnusable when the disk is full.
@@ -107,6 +112,8 @@ class VideoSink(Closing):
         self._anchor: float | None = None
         self._last_pts = -1
         self._closed = False
+        look = look or Look()
+        self._matrix = look.matrix
         options = {"crf": str(crf), "preset": preset} if x264 else {"qscale": str(max(2, crf // 6))}
         self._held = contextlib.ExitStack()
         self._held.callback(self._part.unlink, missing_ok=True)
@@ -114,7 +121,7 @@ class VideoSink(Closing):
             # absolute: FFmpeg takes what stands before a colon for a protocol, as the hour in 18:05.mp4
             self._container = opener(str(self._part.absolute()), muxer)
             self._held.callback(_close_anyway, self._container)
-            self._video = self._add_video(muxer, look or Look(), options, x264)
+            self._video = self._add_video(muxer, look, options, x264)
             self._audio = self._add_audio(muxer, audio_from, audio_start) if audio_from else iter(())
             self._waiting = next(self._audio, None)
             try:
@@ -125,10 +132,21 @@ class VideoSink(Closing):
                 raise self._cannot_hold(muxer, audio_from, self._waiting.stream) from error
 
     def convert(self, image: Image) -> Payload:
-        """I420 (H·3/2 × W) for even sizes; the picture itself for odd ones."""
+        """I420 (H·3/2 × W), each side filled up to an even one."""
         if self._width % 2 or self._height % 2:
-            return image
-        return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), np.uint8)
+            image = np.asarray(
+                cv2.copyMakeBorder(image, 0, self._height % 2, 0, self._width % 2, cv2.BORDER_REPLICATE), np.uint8
+            )
+        if self._matrix == BT601:  # ten times as fast
+            return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), np.uint8)
+        planes = VideoFrame.from_ndarray(image, format="bgr24").reformat(
+            format="yuv420p",
+            dst_colorspace=self._matrix,
+            dst_color_range=ColorRange.MPEG,
+            interpolation=_TO_YUV,
+            threads=1,
+        )
+        return np.asarray(planes.to_ndarray(), np.uint8)
 
     def send(self, payload: Payload, original: Frame) -> None:
         """Adds one picture at its own time. Raises SinkLost once closed, SinkUnusable when the disk is full."""
@@ -170,7 +188,6 @@ class VideoSink(Closing):
             self.abort()
 
     def _add_video(self, muxer: str, look: Look, options: dict[str, str], x264: bool) -> VideoStream:
-        odd = self._width % 2 or self._height % 2
         # Matroska counts milliseconds; MPEG-4 Part 2 allows 16 bits of ticks a second. A multiple of the rate is exact.
         numerator = self._rate.numerator
         ticks = 1000 if muxer == "matroska" else min(numerator * max(1, 65535 // numerator), 65535)
@@ -178,11 +195,11 @@ class VideoSink(Closing):
         stream = self._container.add_stream("libx264" if x264 else "mpeg4", self._rate, options=options)
         assert isinstance(stream, VideoStream)
         context = stream.codec_context
-        context.width, context.height = self._width, self._height
-        context.pix_fmt = "yuv444p" if odd and x264 else "yuv420p"
+        context.width, context.height = self._width + self._width % 2, self._height + self._height % 2
+        context.pix_fmt = "yuv420p"
         context.time_base = self._time_base
         context.max_b_frames = 0  # re-ordered pictures would make the file's length wrong where the rate varies
-        context.color_range, context.colorspace = ColorRange.MPEG, _BT601
+        context.color_range, context.colorspace = ColorRange.MPEG, look.matrix
         context.color_primaries, context.color_trc = look.primaries, look.transfer
         context.sample_aspect_ratio = look.pixel_aspect
         return stream
@@ -190,13 +207,14 @@ class VideoSink(Closing):
     def _add_audio(self, muxer: str, source: Path, start: Fraction | None) -> Iterator["Packet[Stream]"]:
         """Adds every sound of `source` that FFmpeg knows and returns their packets, in time with its first picture.
 
-        What the clip says of itself goes along: by when and where it was taken albums sort it.
+        What the clip says of itself goes along, by when and where it was taken albums sort it, and so do its chapters.
         """
         container = self._held.enter_context(open_clip(source))
         for name, text in container.metadata.items():
             name = name.lower()  # Matroska's are in capitals
             if (known := _PHONES.get(name, name)) in _KEPT_TAGS:
                 self._container.metadata[known] = text
+        self._container.set_chapters(_shifted(container.chapters(), start or Fraction(0)))
         streams: dict[int, Stream] = {}
         for stream in container.streams.audio:
             if stream.codec_context is None:
@@ -237,16 +255,8 @@ class VideoSink(Closing):
         return pts
 
     def _as_video_frame(self, payload: Payload) -> VideoFrame:
-        if payload.ndim == 2:
-            frame = VideoFrame.from_ndarray(payload, format="yuv420p")
-        else:
-            frame = VideoFrame.from_ndarray(payload, format="bgr24").reformat(
-                format=self._video.codec_context.pix_fmt,
-                dst_colorspace=Colorspace.SMPTE170M,
-                dst_color_range=ColorRange.MPEG,
-                interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP,
-            )
-        frame.colorspace, frame.color_range = _BT601, ColorRange.MPEG
+        frame = VideoFrame.from_ndarray(payload, format="yuv420p")
+        frame.colorspace, frame.color_range = self._matrix, ColorRange.MPEG
         return frame
 
     @contextlib.contextmanager
@@ -274,6 +284,18 @@ def _muxer_of(path: Path) -> str:
 def _close_anyway(container: OutputContainer) -> None:
     with contextlib.suppress(*_FAILURES):
         container.close()
+
+
+def _shifted(chapters: list["Chapter"], start: Fraction) -> list["Chapter"]:
+    """The chapters on a clock that is 0 at `start`."""
+    moved: list[Chapter] = []
+    for chapter in chapters:
+        base = chapter["time_base"] or Fraction(1, 1000)
+        begin, end = (max(0, round(chapter[key] - start / base)) for key in ("start", "end"))
+        if end > begin:
+            text = chapter["metadata"]
+            moved.append({"id": chapter["id"], "start": begin, "end": end, "time_base": base, "metadata": text})
+    return moved
 
 
 def _copied_packets(

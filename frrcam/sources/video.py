@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.container import InputContainer
+from av.stream import Stream
 from av.video.reformatter import ColorTrc, Interpolation
 from av.video.stream import VideoStream
 
@@ -16,7 +17,8 @@ from frrcam.closing import Closing
 from frrcam.errors import SourceLost, SourceUnusable
 from frrcam.frame import Frame, Image
 from frrcam.limits import check_read_size, is_rate
-from frrcam.media.clip import REJOINED_S, Look, open_clip
+from frrcam.media.clip import REJOINED_S, STILL, Look, moving_streams, open_clip
+from frrcam.media.display import matrix_of, orientation_of, primaries_of
 from frrcam.sources.base import SourceInfo
 from frrcam.sources.files import check_file
 
@@ -32,7 +34,10 @@ THREADS = 2
 
 
 class VideoSource(Closing):
-    """The pictures of a clip's first video stream: BGR, turned as its display matrix says.
+    """The pictures of a clip's first moving video stream: BGR, turned and mirrored as its display matrix says.
+
+    Cover art, still images and timed thumbnails are not moving. An untagged clip of more than 576 lines is BT.709, any
+    other BT.601, as players have it.
 
     Opening decodes the first picture, so that a clip without one is refused at once. `timestamp` follows the clip's own
     clock from 0 (variable rates stay variable) and never goes back. A damaged stretch costs its own pictures and no
@@ -108,8 +113,9 @@ class _Run:
                 raise SourceUnusable(f"{path}: no picture in it can be decoded; the clip is truncated or damaged")
             self._start, self._coded_size = frame.pts or 0, (frame.width, frame.height)
             self.start = None if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
-            self.look = _look(self.stream, turned=bool(round(frame.rotation / 90) % 2))
-            self.lost = _lost(self._container, frame, path)
+            self._matrix = matrix_of(frame.colorspace, frame.height)
+            self.look = _look(self.stream, frame, self._matrix)
+            self.lost = _lost(self._container, self.stream, frame, path)
             self._ahead: tuple[Image, float] | None = self._picture(frame)
             self.first = self._ahead[0]
         except BaseException:
@@ -147,11 +153,10 @@ class _Run:
 
     def _picture(self, frame: av.VideoFrame) -> tuple[Image, float]:
         width, height = self._coded_size
-        image = np.asarray(
-            frame.reformat(width, height, "bgr24", interpolation=self._scaling, threads=1).to_ndarray(), np.uint8
-        )
-        if quarter_turns := round(frame.rotation / 90) % 4:
-            image = np.ascontiguousarray(np.rot90(image, quarter_turns))
+        if not frame.format.is_rgb:
+            frame.colorspace = self._matrix
+        bgr = frame.reformat(width, height, "bgr24", interpolation=self._scaling, threads=1)
+        image = orientation_of(frame).apply(np.asarray(bgr.to_ndarray(), np.uint8))
         self._last_s = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0
         if frame.pts is None or frame.time_base is None:
             return image, self._count / self.fps
@@ -159,10 +164,14 @@ class _Run:
 
 
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
-    if not container.streams.video:
+    """The first stream of moving pictures, whatever stands before it."""
+    moving = moving_streams(container)
+    if not moving:
         has = "only sound" if container.streams.audio else "no video"
+        if container.streams.video:
+            has = "no moving picture, only a still one, like the cover of an album,"
         raise SourceUnusable(f"{path}: there is {has} in it")
-    stream = container.streams.video[0]
+    stream = moving[0]
     if stream.codec_context is None:
         raise SourceUnusable(f"{path}: its video is in a format that this FFmpeg cannot decode")
     check_read_size(stream.codec_context.width, stream.codec_context.height, path)
@@ -171,25 +180,45 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     return stream
 
 
-def _look(stream: VideoStream, *, turned: bool) -> Look:
+def _look(stream: VideoStream, frame: av.VideoFrame, matrix: int) -> Look:
     aspect, context = stream.sample_aspect_ratio or Fraction(1), stream.codec_context
+    primaries, transfer = context.color_primaries, context.color_trc
     return Look(
-        1 / aspect if turned else aspect,
-        Look.primaries if context.color_primaries in _UNTOLD else context.color_primaries,
-        Look.transfer if context.color_trc in _UNTOLD else context.color_trc,
+        1 / aspect if orientation_of(frame).transposed else aspect,
+        primaries_of(frame.height) if primaries in _UNTOLD else primaries,
+        Look.transfer if transfer in _UNTOLD else transfer,
+        matrix,
     )
 
 
-def _lost(container: InputContainer, frame: av.VideoFrame, path: Path) -> list[str]:
+def _lost(container: InputContainer, taken: VideoStream, frame: av.VideoFrame, path: Path) -> list[str]:
     lost = []
     if (bits := frame.format.components[0].bits) > 8:
         lost.append(f"its {bits} bits a colour become 8{', in which HDR may show steps' * (frame.color_trc in _HDR)}")
     if frame.interlaced_frame:
         progressive = f"ffmpeg -i '{path}' -vf bwdif -c:a copy '{path.stem}-progressive.mkv'"
         lost.append(f"it is interlaced, which players will not know; better convert it first: {progressive}")
-    if container.streams.subtitles:
-        lost.append("its subtitles are left out")
+    left_out = [words for words, streams in _other_streams(container, taken) if streams]
+    if left_out:
+        lost.append(f"its {' and '.join(left_out)} {'are' if left_out[-1].endswith('s') else 'is'} left out")
     return lost
+
+
+def _other_streams(container: InputContainer, taken: VideoStream) -> list[tuple[str, list[Stream]]]:
+    """What a clip holds besides its pictures and its sound, by name."""
+    others = [stream for stream in container.streams.video if stream.index != taken.index]
+    still = [stream for stream in others if stream.disposition & STILL]
+    moving = [stream for stream in others if not stream.disposition & STILL]
+    # an MP4's chapter titles are a text stream too
+    data = [stream for stream in container.streams.data if stream.codec_context or not container.chapters()]
+    number = f"{len(moving)} further video streams" if len(moving) > 1 else "second video stream"
+    return [
+        ("subtitles", list(container.streams.subtitles)),
+        (number, list(moving)),
+        ("cover picture", list(still)),
+        ("data streams", list(data)),
+        ("attachments", list(container.streams.attachments)),
+    ]
 
 
 def _points_past_end(stream: VideoStream, path: Path) -> bool:

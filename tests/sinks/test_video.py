@@ -44,12 +44,14 @@ def test_count_size_rate_and_colours_survive(tmp_path: Path, suffix: str, size: 
     write(path, images)
     clip = read_clip(path)
     assert len(clip.images) == 12
-    assert clip.images[0].shape == (size[1], size[0], 3)
+    assert clip.images[0].shape == (size[1] + size[1] % 2, size[0] + size[0] % 2, 3)
+    assert clip.pixel_format == "yuv420p", "the only one that phones and browsers show"
     assert clip.rate == 25
     assert clip.colour == (6, 1), "tagged BT.601, limited range"
     assert clip.duration == pytest.approx(12 / 25, abs=0.002)
     for before, after in zip(images, clip.images, strict=True):
-        assert np.abs(before.astype(int) - after).mean() < 3
+        assert np.abs(before.astype(int) - after[: size[1], : size[0]]).mean() < 3
+        assert np.abs(after[: size[1], -1].astype(int) - after[: size[1], size[0] - 1]).mean() < 3
     assert [path.name for path in tmp_path.iterdir()] == [path.name]
 
 
@@ -106,7 +108,7 @@ def test_mpeg4_where_x264_is_missing(tmp_path: Path) -> None:
     write(path, [gradient(65, 49, index) for index in range(5)], x264=False)
     clip = read_clip(path)
     assert len(clip.images) == 5
-    assert clip.images[0].shape == (49, 65, 3)
+    assert clip.images[0].shape == (50, 66, 3)
 
 
 @pytest.mark.parametrize("suffix", MUXERS)
@@ -334,3 +336,38 @@ def test_a_real_file_that_cannot_grow_leaves_nothing(tmp_path: Path) -> None:
     )
     assert "the disk is full" in done.stdout
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("matrix", [1, 5, 6, 9])
+def test_colours_of_every_matrix_survive(tmp_path: Path, matrix: int) -> None:
+    before = gradient(96, 64)
+    write(tmp_path / "out.mp4", [before] * 3, look=Look(matrix=matrix))
+    clip = read_clip(tmp_path / "out.mp4")
+    assert clip.colour == (matrix, 1)
+    assert np.abs(clip.images[0].astype(int) - before).mean() < 2
+
+
+@pytest.mark.parametrize("suffix", MUXERS)
+def test_chapters_are_kept_on_the_clock_of_the_first_picture(tmp_path: Path, suffix: str) -> None:
+    source, path = tmp_path / f"in{suffix}", tmp_path / f"out{suffix}"
+    with av.open(str(source), "w") as container:
+        times = ((0, 500, "one"), (500, 900, "two"))
+        container.set_chapters(
+            [
+                {"id": n, "start": a, "end": b, "time_base": Fraction(1, 1000), "metadata": {"title": title}}
+                for n, (a, b, title) in enumerate(times)
+            ]
+        )
+        stream = container.add_stream("libx264", 25, width=64, height=48)
+        container.mux(stream.encode(av.VideoFrame(64, 48, "yuv420p")))
+        container.mux(stream.encode(None))
+    write(path, [gradient(64, 48)] * 25, audio_from=source, audio_start=Fraction(1, 10))
+    with av.open(str(path)) as container:
+        found = [
+            (
+                *(round(float(chapter[key] * (chapter["time_base"] or 0)), 3) for key in ("start", "end")),
+                chapter["metadata"]["title"],
+            )
+            for chapter in container.chapters()
+        ]
+    assert found == [(0.0, 0.4, "one"), (0.4, 0.8, "two")]
