@@ -29,7 +29,7 @@ BORDER = 1 / 14
 BAND = 64
 """Rows of the picture that are composed at a time."""
 
-UNTOUCHED, SURE = 0.5, 0.75
+UNTOUCHED, SURE = 0.4, 0.6
 """Below the first probability of every distortion a face is left alone; above the second it is restored in full."""
 
 

@@ -152,7 +152,7 @@ def test_a_weight_of_one_is_reached_inside() -> None:
 
 
 def test_effect_is_nothing_for_a_good_face_and_all_for_a_bad_one() -> None:
-    words = [effect(np.array([p, 0.0, 0.1], np.float32)) for p in (0.0, 0.49, 0.55, 0.65, 0.75, 1.0)]
+    words = [effect(np.array([p, 0.0, 0.1], np.float32)) for p in (0.0, 0.39, 0.45, 0.55, 0.65, 1.0)]
     assert words[:2] == [0.0, 0.0]
     assert words[4:] == pytest.approx([1.0, 1.0])
     assert words == sorted(words)

@@ -32,7 +32,7 @@ Result = dict[str, Any]
 """variant, images, f1, parameters (millions), gmac; psnr, ssim, sharpness and identity per held-out face, and each with
 `input_` before it."""
 
-BEGIN = "frrnet-16-2-4-160.pt"
+BEGIN = "frrnet-16-2-4.pt"
 """Where the trainings begin that show what sharpness costs."""
 STYLE = 0.4
 """It gives this loss about the perceptual one's share; the paper's 4e-5 is for the features of another network."""

@@ -19,12 +19,14 @@ END = "<!-- written by python -m train export: to here -->"
 HEAD = "# Model card of the shipped networks\n\n"
 
 LICENCE = (
-    "GPL-2.0-or-later; colours and detail from synthetic faces, masks from CelebAMask-HQ (non-commercial research)"
+    "GPL-2.0-or-later; trained in part on photographs of real people given for non-commercial research "
+    "(MEBeauty, SCUT-FBP5500, CelebAMask-HQ)"
 )
 TRAINED_ON = (
-    "6,002 synthetic face photographs (faces-train: StyleGAN and diffusion sets, SFHQ and SFHQ-T2I among them), "
-    "degraded by Eq. 2 of FRR-Net; mask head from the labels of a teacher trained on CelebAMask-HQ (photographs of "
-    "real people, non-commercial research: the mask only)"
+    "6,002 synthetic face photographs (faces-train: StyleGAN and diffusion sets, SFHQ and SFHQ-T2I among them) and "
+    "9,887 from five public sets (train/data/collect.py: MEBeauty, SCUT-FBP5500, webmorph and two collections), "
+    "degraded by Eq. 2 of FRR-Net and by a camera's chain of second order, in part behind cut-outs; mask head from the "
+    "labels of a teacher trained on CelebAMask-HQ (photographs of real people, non-commercial research: the mask only)"
 )
 
 
