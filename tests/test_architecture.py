@@ -22,7 +22,7 @@ TRAIN = (
 """The rooms of train/, lowest first."""
 SHARED = (
     *("frrcam.atomic", "frrcam.restore.contract", "frrcam.faces", "frrcam.compose.detail"),
-    *("frrcam.frame", "frrcam.errors"),
+    *("frrcam.frame", "frrcam.errors", "frrcam.compose.exposure"),
 )
 """What train/ may import of frrcam: what both must do alike."""
 Imports = dict[str, set[str]]

@@ -10,12 +10,14 @@ import torch
 import typer
 from rich.console import Console
 from rich.markdown import Markdown
+from rich.table import Table
 
+from frrcam.compose import exposure
 from train.commands.tools import Count, Weights, int8_files, shipped_in, tools
 from train.common.paths import DATA, MOBILEFACENET, RECORD, RUNS, WEIGHTS, Data, Runs, Threads
 from train.common.progress import stepped
 from train.data.faces import load_faces
-from train.evaluate import classifier, measure, page, restorers, skin_tone_gap, tables, timing
+from train.evaluate import classifier, exposure_meter, measure, page, restorers, skin_tone_gap, tables, timing
 from train.networks.face_features import feature_network
 from train.publish import publish
 
@@ -143,3 +145,28 @@ def times_command(
         restorers.contract_session(restorers.existing(file), 1)
     found = timing.interleaved([timing.paper_file(runs), *files], rounds=rounds, progress=stepped)
     Console().print(tables.times(["the paper's own, fp32", *(file.name for file in files)], found))
+
+
+@app.command("exposure")
+def exposure_command(
+    data: Data = DATA,
+    count: Annotated[int | None, typer.Option(min=8, help="People to read; all if not given.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Fit the light meter to darkened photographs of people; print its constants and errors by skin tone."""
+    readings = exposure_meter.read(data, count)
+    meter, training = exposure.Meter(), ~readings.held_out
+    lacking = -np.log2(readings.gains)
+    fitted = {
+        "face": exposure_meter.fit(readings.face, lacking.sum(axis=1), training, meter.softness),
+        "scene": exposure_meter.fit(readings.scene, lacking[:, 0], training, meter.softness),
+    }
+    rows = exposure_meter.errors(readings, meter)
+    if as_json:
+        print(json.dumps({"fitted": fitted, "shipped": {"face": meter.face, "scene": meter.scene}, "held out": rows}))
+        return
+    table = Table("darkened", "lacking, stops", "dark skin", "brown", "tan", "light", "very light")
+    for name, wanted, medians in rows:
+        table.add_row(name, f"{wanted:.2f}", *(f"{value:.2f}" for value in medians))
+    Console().print(f"fitted: face {fitted['face']}, scene {fitted['scene']}; shipped: {meter.face}, {meter.scene}")
+    Console().print(table)
