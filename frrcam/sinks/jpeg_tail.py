@@ -1,7 +1,8 @@
-"""What stands behind the first picture of a JPEG file: a gain map, a second picture, a phone's film. It is kept."""
+"""What a JPEG file holds besides its first picture: captions and comments, a gain map, a phone's film. It is kept."""
 
 import re
 import struct
+from collections.abc import Iterator
 
 _MPF = b"MPF\0"
 """The APP2 segment of the Multi-Picture Format (CIPA DC-007): where the other pictures are."""
@@ -48,6 +49,29 @@ def with_tail(picture: bytes, original: bytes) -> bytes:
     end = len(picture) + len(segment)
     patched = _moved(segment, end_of_picture(original) - (at + 8), end - (place + 8), end)
     return picture[:place] + patched + picture[place:] + tail
+
+
+def with_segments(picture: bytes, original: bytes) -> bytes:
+    """A new JPEG with the captions, comments and makers' segments of the original, which no encoder writes."""
+    carried = b"".join(segment for marker, segment in _segments(original) if _is_carried(marker, segment))
+    place = _behind_notes(picture)
+    return picture[:place] + carried + picture[place:]
+
+
+def _is_carried(marker: int, segment: bytes) -> bool:
+    """Comments, the APPn of makers and Photoshop (IPTC), XMP's continuation; not what seals or describes the pixels."""
+    if marker == 0xE1:
+        return segment[4:].startswith(b"http://ns.adobe.com/xmp/extension/")
+    return marker == 0xFE or (0xE3 <= marker <= 0xED and marker != 0xEB)
+
+
+def _segments(jpeg: bytes) -> Iterator[tuple[int, bytes]]:
+    """The marker and the bytes of each segment before the first scan."""
+    at = 2
+    while at + 4 <= len(jpeg) and jpeg[at] == 0xFF and jpeg[at + 1] not in (0xDA, 0xD9):
+        end = at + 2 + _length(jpeg, at)
+        yield jpeg[at + 1], jpeg[at:end]
+        at = end
 
 
 def _length(jpeg: bytes, at: int) -> int:

@@ -15,7 +15,7 @@ from frrcam.errors import SinkUnusable, UsageError
 from frrcam.frame import Image
 from frrcam.sinks.exif import upright
 from frrcam.sinks.files import written_whole
-from frrcam.sinks.jpeg_tail import tail_of, with_tail
+from frrcam.sinks.jpeg_tail import tail_of, with_segments, with_tail
 from frrcam.sinks.tiff import encode_tiff
 from frrcam.sources.still import Picture, upright_xmp
 
@@ -81,7 +81,7 @@ def _encode(ending: str, picture: Picture) -> tuple[bytes, list[str]]:
     if ending in _TIFF:
         return encode_tiff(pixels, alpha, picture.profile, exif, xmp, picture.dpi), []
     if ending == ".png":
-        return _png(pixels, alpha, {"iccp": picture.profile, "exif": exif, "xmp": xmp}, picture.dpi), []
+        return _png(pixels, alpha, {"iccp": picture.profile, "exif": exif, "xmp": xmp}, picture.dpi, picture.chunks), []
     if ending == ".bmp":
         return cv2.imencode(ending, pixels)[1].tobytes(), []
     options: dict[str, Any] = {"icc_profile": picture.profile, "exif": exif, "xmp": xmp}
@@ -101,7 +101,7 @@ def _encode(ending: str, picture: Picture) -> tuple[bytes, list[str]]:
             del options[name]
             dropped.append(f"its {_NOTES[name]} is left out: too long, or broken")
     if ending in _JPEG and picture.original:
-        data = with_tail(data, picture.original)
+        data = with_tail(with_segments(data, picture.original), picture.original)
     return data, dropped
 
 
@@ -147,6 +147,7 @@ def _png(
     alpha: NDArray[Any] | None,
     notes: dict[str, bytes | None],
     dpi: tuple[float, float] | None,
+    carried: bytes,
 ) -> bytes:
     """OpenCV writes all but grey with transparency, six times as fast as Pillow; the notes follow its head."""
     if pixels.ndim == 2 and alpha is not None:
@@ -163,7 +164,7 @@ def _png(
         chunks += _chunk(b"eXIf", exif)
     if xmp := notes["xmp"]:
         chunks += _chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
-    return data[:head] + chunks + data[head:]
+    return data[:head] + carried + chunks + data[head:]
 
 
 def _grey_alpha_png(pixels: NDArray[Any], alpha: NDArray[Any]) -> bytes:

@@ -34,6 +34,7 @@ BAND = 512
 """Rows that a change is added to at a time."""
 UPRIGHT = 1
 _ORIENTATION = 0x0112
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
 _STRUCTURE = {
     *range(254, 270),
     *range(273, 282),
@@ -43,6 +44,7 @@ _STRUCTURE = {
     *(284, 530, 531, 532, 700, 34675),
 }
 """TIFF tags that describe pixels and not the picture: they are the writer's."""
+_CHUNKS = {b"cHRM", b"cICP", b"gAMA", b"sRGB", b"tEXt", b"zTXt", b"iTXt", b"tIME"}
 _SRGB = ImageCms.createProfile("sRGB")
 _READABLE = "JPEG, PNG, WebP, TIFF, BMP, HEIC or AVIF is"
 
@@ -69,6 +71,8 @@ class Picture:
     """A JPEG's, as Pillow has it: 0 is 4:4:4, 1 is 4:2:2, 2 is 4:2:0."""
     original: bytes = b""
     """A JPEG's file, where more stands behind the first picture: a gain map, a second picture, a film."""
+    chunks: bytes = b""
+    """A PNG's own: texts, and what its values mean where no profile says it."""
     pages: int = 1
     """Pictures in the file, of which this is the first."""
     lost: tuple[str, ...] = field(default=())
@@ -154,7 +158,7 @@ def _decode(data: bytes, path: Path, free_memory: int | None) -> Picture:
         pages = getattr(image, "n_frames", 1)
         lost = []
         if image.mode == "CMYK":
-            lost.append("its CMYK colours become RGB")
+            lost.append("its CMYK colours become RGB" + f", its {bits} bits a colour 8" * (bits > 8))
         if image.format == "AVIF" and bits > 8:
             lost.append(f"its {bits} bits a colour become 8")
         lost += [f"its {what} is left out" for what, key in _HEIF_EXTRAS if image.info.get(key)]
@@ -163,12 +167,17 @@ def _decode(data: bytes, path: Path, free_memory: int | None) -> Picture:
         if isinstance(image, JpegImagePlugin.JpegImageFile):
             notes["subsampling"] = max(JpegImagePlugin.get_sampling(image), 0)
             notes["original"] = data
+        if image.format == "PNG":
+            notes["chunks"] = _png_chunks(data)
         transparent = image.info.get("transparency")
         if bits > 8 and image.format == "HEIF":
             pixels, alpha = _deep_heif(data)
         elif bits == 16 and image.mode != "CMYK":
             pixels, alpha = _deep(data, transparent)
-            orientation = UPRIGHT if image.format == "TIFF" else orientation  # OpenCV turns a TIFF itself
+            if image.format == "TIFF":  # which OpenCV turns itself
+                orientation = UPRIGHT
+                if image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # type: ignore[attr-defined]
+                    pixels = np.asarray(65535 - pixels, np.uint16)
         else:
             profile = None if image.mode in ("CMYK", "LAB") else profile
             pixels, alpha = _shallow(image)
@@ -196,7 +205,8 @@ def _decode_plainly(data: bytes, path: Path, free_memory: int | None) -> Picture
         raise SourceUnusable(f"{path}: its values are {decoded.dtype}, not levels; convert it to 16 bits first")
     check_pixels(decoded.shape[1], decoded.shape[0], 8 * decoded.itemsize, path, free_memory)
     pixels, alpha = _split(decoded)
-    return Picture(pixels, alpha, _peak(pixels))
+    lost = "only its colours can be read: transparency, profile and notes are left out"
+    return Picture(pixels, alpha, _peak(pixels), lost=(lost,))
 
 
 def check_pixels(width: int, height: int, bits: int, path: Path, free_memory: int | None = None) -> None:
@@ -337,6 +347,17 @@ def _dpi(image: Pillow.Image) -> tuple[float, float] | None:
         return None
     across, down = float(given[0]), float(given[1])
     return (across, down) if 1 < across < 1e5 and 1 < down < 1e5 else None
+
+
+def _png_chunks(data: bytes) -> bytes:
+    """The chunks that are worth keeping, as they are (PNG, Third Edition, §11.3); the texts but for XMP."""
+    kept, at = b"", 8
+    while at + 12 <= len(data):
+        length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        if kind in _CHUNKS and not data[at + 8 :].startswith(b"XML:com.adobe.xmp\0"):
+            kept += data[at : at + 12 + length]
+        at += 12 + length
+    return kept
 
 
 def upright_xmp(packet: bytes) -> bytes:

@@ -283,3 +283,45 @@ def test_a_cmyk_profile_is_used_and_not_kept(tmp_path: Path) -> None:
     picture = open_picture(save(tmp_path / "in.jpg", cmyk, icc_profile=PROFILE))
     assert picture.profile is None
     assert ImageCms.ImageCmsProfile(BytesIO(PROFILE)).profile.xcolor_space == "RGB "
+
+
+def test_captions_and_comments_of_a_jpeg_are_kept(tmp_path: Path) -> None:
+    caption = b"\xff\xed" + struct.pack(">H", 2 + 14 + 9) + b"Photoshop 3.0\0" + b"a caption"
+    plain = bytes_of(soft(), quality=95, comment=b"a comment")
+    (tmp_path / "in.jpg").write_bytes(plain[:20] + caption + plain[20:])
+    write_picture(tmp_path / "out.jpg", brightened(open_picture(tmp_path / "in.jpg")))
+    data = (tmp_path / "out.jpg").read_bytes()
+    assert caption in data
+    with Image.open(tmp_path / "out.jpg") as after:
+        assert after.info["comment"] == b"a comment"
+        assert away(np.asarray(after)[..., ::-1][:40], soft()[:40]) < 2.5
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_texts_and_gamma_of_a_png_are_kept(tmp_path: Path, deep: bool) -> None:
+    text = PngImagePlugin.PngInfo()
+    text.add_text("parameters", "a portrait")
+    text.add(b"gAMA", struct.pack(">I", 100_000))
+    source = save(tmp_path / "in.png", soft(), pnginfo=text)
+    if deep:
+        plain = cv2.imencode(".png", soft().astype(np.uint16) * 257)[1].tobytes()
+        kept = source.read_bytes()
+        source.write_bytes(plain[:33] + kept[33 : kept.index(b"IDAT") - 4] + plain[33:])
+    write_picture(tmp_path / "out.png", brightened(open_picture(source)))
+    with Image.open(tmp_path / "out.png") as after:
+        assert after.info["parameters"] == "a portrait"
+        assert after.info["gamma"] == 1.0
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_tiff_whose_white_is_zero_is_no_negative(tmp_path: Path, bits: int) -> None:
+    grey = soft()[..., 0].astype(np.uint16) * (257 if bits == 16 else 1)
+    pixels = ((2**bits - 1) - grey).astype("<u2" if bits == 16 else "u1")
+    tags = [(256, 160), (257, 128), (258, bits), (259, 1), (262, 0), (273, 256), (277, 1), (278, 128)]
+    tags.append((279, pixels.nbytes))
+    rows = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + rows + bytes(4)
+    (tmp_path / "in.tif").write_bytes(head.ljust(256, b"\0") + pixels.tobytes())
+    picture = open_picture(tmp_path / "in.tif")
+    assert picture.deep == (bits == 16)
+    np.testing.assert_array_equal(picture.view[..., 0], soft()[..., 0])
