@@ -31,7 +31,7 @@ def put(picture: NDArray[np.uint8], change: Change, mask: Mask, affine: Affine, 
     blend(picture, crop(picture, affine, mask.shape[0]), change, mask, affine, strength)
 
 
-places = st.builds(placed, st.floats(12, 300), st.floats(-60, 220), st.floats(-60, 180), st.floats(-3.2, 3.2))
+places = st.builds(placed, st.floats(16, 300), st.floats(-60, 220), st.floats(-60, 180), st.floats(-3.2, 3.2))
 
 
 @settings(deadline=None, max_examples=60)
