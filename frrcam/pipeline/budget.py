@@ -36,7 +36,7 @@ DETECT_RARELY_S = 0.8
 """The same where a detection and the network do not fit into one frame, so that a face must go without for once."""
 SEARCH_S = 0.13
 """Seconds between detections while there is no face."""
-FADE_S = 0.25
+FADE_S = 0.5
 """Seconds on the way to the plain picture in which the last change fades: the network is named for it, and not run."""
 COLD_FRAMES = 4
 """First frames with a face that teach nothing: memory is got, caches fill, libraries make up their minds."""

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from frrcam.compose.relight import Pace
 from frrcam.compose.temporal import HOLD_SECONDS
 from frrcam.pipeline.budget import DETECT_RARELY_S, DETECT_S, FULL, ROOMY, Budget
 from frrcam.pipeline.levels import Plan, Rung, ladder
@@ -256,8 +257,8 @@ def test_on_the_way_to_the_plain_picture_the_last_change_fades():
             break
     plans = [plan] + [budget.plan(1, (9 + frame) * PERIOD) for frame in range(19)]
     assert {(plan.rung, plan.faces, plan.fresh, plan.detect) for plan in plans} == {("plain", 0, 0, False)}
-    assert [plan.model for plan in plans] == ["a"] * 8 + [None] * 12
-    assert 8 * PERIOD > APPEAR_S
+    assert [plan.model for plan in plans] == ["a"] * 15 + [None] * 5
+    assert max(APPEAR_S, Pace().fade) <= 15 * PERIOD
 
 
 @pytest.mark.parametrize("load", [9, 15])
