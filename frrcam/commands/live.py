@@ -24,6 +24,7 @@ from frrcam.commands.options import (
     SourceOption,
     Strength,
     WhereOption,
+    light_flags,
     settings_of,
 )
 from frrcam.errors import FrrcamError
@@ -78,15 +79,7 @@ def start(
             camera={"device": device, "source": source, "size": size, "fps": fps, "mirror": mirror},
             output={"output": output},
             restore={"strength": strength, "model": model, "provider": provider, "max_faces": max_faces},
-            light={
-                "preset": preset,
-                "light": light,
-                "colour": colour,
-                "noise": noise,
-                "sharpness": sharpness,
-                "reach": reach,
-                "where": where,
-            },
+            light=light_flags(preset, light, colour, noise, sharpness, reach, where),
             control={"port": port},
         )
         published = run(settings, StartOptions(frames, snapshot, as_json), say)

@@ -22,6 +22,7 @@ from frrcam.commands.options import (
     SourceOption,
     Strength,
     WhereOption,
+    light_flags,
     settings_of,
 )
 from frrcam.errors import FrrcamError, UsageError
@@ -130,15 +131,7 @@ def enhance(
     try:
         settings = settings_of(
             restore={"strength": strength, "model": model, "provider": provider, "max_faces": max_faces},
-            light={
-                "preset": preset,
-                "light": light,
-                "colour": colour,
-                "noise": noise,
-                "sharpness": sharpness,
-                "reach": reach,
-                "where": where,
-            },
+            light=light_flags(preset, light, colour, noise, sharpness, reach, where),
         )
         if overwrite and skip_existing:
             raise UsageError("--overwrite and --skip-existing: name one of them")

@@ -70,6 +70,20 @@ MaxFacesOffline = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="For machines: JSON on standard output.")]
 
 
+def light_flags(
+    preset: str | None,
+    light: float | None,
+    colour: float | None,
+    noise: float | None,
+    sharpness: float | None,
+    reach: str | None,
+    where: str | None,
+) -> dict[str, Any]:
+    """The section [light], of the options that commands share."""
+    amounts = {"light": light, "colour": colour, "noise": noise, "sharpness": sharpness}
+    return {"preset": preset, **amounts, "reach": reach, "where": where}
+
+
 def settings_of(**flags: dict[str, Any]) -> "Settings":
     """The settings with these flags, by section, on top. Raises UsageError for one that makes no sense."""
     from frrcam.amounts import Preset, Reach, Where

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from frrcam.compose.curves import cubic
+from frrcam.compose.curves import cubic, smoothstep
 from frrcam.compose.detail import kept
 from frrcam.faces.alignment import Affine, scale
 from frrcam.frame import Image
@@ -40,8 +40,7 @@ def effect(distortion: NDArray[np.float32]) -> float:
     through a smooth step from `UNTOUCHED` to `SURE`; what is not a number counts as nothing wrong.
     """
     worst = float(np.max(np.nan_to_num(distortion, nan=0.0)))
-    t = min(max((worst - UNTOUCHED) / (SURE - UNTOUCHED), 0.0), 1.0)
-    return t * t * (3.0 - 2.0 * t)
+    return smoothstep(worst, (UNTOUCHED, SURE))
 
 
 def feather(mask: Mask) -> Mask:

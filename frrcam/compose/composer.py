@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from frrcam.amounts import Amounts
-from frrcam.compose.blend import blend
+from frrcam.compose.blend import Change, blend
 from frrcam.compose.detail import in_light
 from frrcam.compose.exposure import halved
 from frrcam.compose.monochrome import in_tone
@@ -28,6 +28,8 @@ class Face:
     """S×S×3 BGR, as the camera gave it."""
     remembered: Remembered | None
     """The network's steady answer; None where there is none."""
+    restored: Change | None
+    """S×S×3 float32 BGR, levels: the remembered face itself."""
     presence: float
     """[0,1]: how far its effect has come up."""
     confidence: float
@@ -75,14 +77,17 @@ class Composer:
         inside = amounts.where == "face"
         image = camera.copy() if inside or lit is camera else lit
         for face in faces:
-            if face.remembered is None:
+            if face.remembered is None or face.restored is None:
                 continue
             shown = face.presence * face.confidence
             amount = strength * amounts.sharpness * shown * face.remembered.effect
+            lights = inside and lit is not camera
+            if amount <= 0 and not lights:
+                continue
             under = face.crop if lit is camera else crop(lit, face.affine, face.crop.shape[0])
-            change = in_light(face.remembered.change + face.crop, under, face.remembered.mask)
+            change = in_light(face.restored, under, face.remembered.mask)
             change = in_tone(change, face.crop)
-            if not inside or lit is camera:
+            if not lights:
                 blend(image, under, change, face.remembered.mask, face.affine, amount)
                 continue
             whole = np.asarray(under - face.crop.astype(np.float32) + np.float32(amount) * change, np.float32)
@@ -94,5 +99,4 @@ def _seen(face: Face) -> Seen:
     remembered = face.remembered
     if remembered is None:
         return Seen(face.id, face.affine, face.crop, None, None, 0.0, face.confidence)
-    restored = remembered.change + face.crop
-    return Seen(face.id, face.affine, face.crop, restored, remembered.mask, remembered.effect, face.confidence)
+    return Seen(face.id, face.affine, face.crop, face.restored, remembered.mask, remembered.effect, face.confidence)

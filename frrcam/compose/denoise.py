@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from frrcam.compose.curves import cubic, gain_after
+
 Plane = NDArray[np.float32]
 Levels = NDArray[np.uint8]
 
@@ -78,7 +80,7 @@ class Denoiser:
             return self._light
         self._follow_exposure(small)
         moving = self._motion(small)
-        still = float(-np.expm1(-max(dt, 1e-3) / SECONDS))
+        still = gain_after(max(dt, 1e-3), SECONDS)
         weight = still + (1 - still) * moving
         weight = 1 - np.asarray(cv2.resize(share, size), np.float32) * (1 - weight)
         self._small += weight * (small - self._small)
@@ -134,7 +136,7 @@ class Denoiser:
         difference = np.asarray(cv2.blur(difference, (3, 3)), np.float32)
         bounds = QUIET * self._noise, MOVING * self._noise
         t = np.clip((difference - np.float32(bounds[0])) * np.float32(1 / (bounds[1] - bounds[0])), 0, 1)
-        moving = np.asarray(cv2.dilate(t * t * (3 - 2 * t), np.ones((3, 3), np.uint8)), np.float32)
+        moving = np.asarray(cv2.dilate(cubic(t), np.ones((3, 3), np.uint8)), np.float32)
         np.maximum(moving, self._moved * np.float32(FADING), out=moving)
         self._moved = moving
         return moving

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frrcam.amounts import Reach
+from frrcam.compose.curves import cubic
 from frrcam.compose.exposure import CELLS
 from frrcam.faces.alignment import Affine, scale
 
@@ -154,7 +155,7 @@ def extend(
 def _behind(seen: Plane, inside: Plane, level: float) -> Plane:
     """1 where fill light falls, 0 on what is brighter than the face and not part of it."""
     t = np.clip((seen - np.float32(level + BRIGHTER[0])) * np.float32(1 / (BRIGHTER[1] - BRIGHTER[0])), 0, 1)
-    return np.asarray(cv2.blur(1 - t * t * (3 - 2 * t) * (1 - inside), (3, 3)), np.float32)
+    return np.asarray(cv2.blur(1 - cubic(t) * (1 - inside), (3, 3)), np.float32)
 
 
 def _lamp(face: FaceLight, cell: float, cells: tuple[int, int], width: float) -> Plane:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from frrcam.amounts import Amounts
 from frrcam.compose import exposure, monochrome
-from frrcam.compose.curves import smoothstep
+from frrcam.compose.curves import gain_after, smoothstep
 from frrcam.compose.exposure import CELLS, LUMINANCE, FaceReading, Meter, SceneReading
 from frrcam.compose.field import CENTRE, NEUTRAL, FaceLight, FaceMap, Stops, extend, face_map
 from frrcam.faces.alignment import Affine, scale
@@ -137,7 +137,7 @@ class Relight:
         """
         small = exposure.small_scene(image)
         light = exposure.luminance(small)
-        known = dict.fromkeys(self._faces)
+        known = bool(self._faces)
         drift = self._drift(light)
         if drift is None:
             self.reset()  # a cut: the new picture is judged afresh, and shown in its own light at once
@@ -302,7 +302,7 @@ class Relight:
         """What to take of a change (in stops) after this number of seconds."""
         slow, quick = self.pace.steady, self.pace.quick
         constant = slow + (quick - slow) * smoothstep(abs(change), (0.3, 1.0))
-        return float(-np.expm1(-max(seconds, 0.0) / constant))
+        return gain_after(max(seconds, 0.0), constant)
 
 
 def _place(face: Seen, ratio: float) -> tuple[float, float, float]:

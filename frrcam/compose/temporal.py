@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frrcam.compose.blend import Change, Mask
-from frrcam.compose.curves import cubic, smoothstep
+from frrcam.compose.curves import cubic, gain_after, smoothstep
 from frrcam.frame import Image
 
 Plane = NDArray[np.float32]
@@ -158,13 +158,13 @@ class FaceMemory:
         samples = difference[::2, ::2].ravel()
         quartile = float(np.partition(samples, samples.size // 4)[samples.size // 4])
         now = quartile / 0.3186  # the quartile of |N(0,1)|
-        self._noise += (now - self._noise) * _gain(dt, _NOISE_RISES if now > self._noise else _NOISE_FALLS)
+        self._noise += (now - self._noise) * gain_after(dt, _NOISE_RISES if now > self._noise else _NOISE_FALLS)
         self._noise = min(max(self._noise, _LEAST_NOISE), _MOST_NOISE)
 
     def _average(self, crop: Image, small: Plane, mask: Mask, effect: float, moving: Plane, dt: float) -> None:
         np.maximum(moving, self._moved * np.float32(_FADING), out=moving)
         self._moved, self._age = moving, self._age + dt
-        still = _gain(dt, STILL_SECONDS)
+        still = gain_after(dt, STILL_SECONDS)
         weight = still + max(_QUICK - still, 0.0) * moving
         self._crop += weight * (small - self._crop)
 
@@ -182,7 +182,9 @@ class FaceMemory:
         self._face += innovation
         self._mask += weight * (mask - self._mask)
         rises, falls = EFFECT_SECONDS
-        self._effect += (effect - self._effect) * _gain(dt, rises if effect > self._effect else min(falls, self._age))
+        self._effect += (effect - self._effect) * gain_after(
+            dt, rises if effect > self._effect else min(falls, self._age)
+        )
 
     def _colour_gain(
         self, colour: NDArray[np.float64], light: NDArray[np.float64], share_still: float, dt: float
@@ -192,7 +194,7 @@ class FaceMemory:
         believed = min(smoothstep(float(np.abs(colour).max()), _COLOUR_STEP), smoothstep(step, _LIGHT_STEP))
         moves, stays = COLOUR_SECONDS
         seconds = moves + (stays - moves) * smoothstep(share_still, _STILL)
-        return max(_gain(dt, min(seconds, self._age)), believed)
+        return max(gain_after(dt, min(seconds, self._age)), believed)
 
     def _reuse(self, crop: Image, small: Plane, dt: float) -> Remembered | None:
         """The remembered face once more; where it has moved since, only its light: its detail is elsewhere now."""
@@ -240,8 +242,3 @@ def _sampled(picture: Image | Change | Mask) -> Plane:
 def _resampled(array: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     method = cv2.INTER_AREA if size < array.shape[0] else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(array, (size, size), interpolation=method), np.float32)
-
-
-def _gain(dt: float, seconds: float) -> float:
-    """What a first-order low-pass of this time constant takes of a new value after `dt`."""
-    return float(-np.expm1(-dt / seconds))

@@ -184,8 +184,10 @@ class Pipeline:
                 one.face.presence = min(1.0, max(0.0, one.face.presence + one.step))
                 if one.step < 0 and not one.face.presence:
                     one.face.memory = FaceMemory()  # once it is served again, this is long past
+            restored = None if remembered is None else remembered.change + one.crop
             track, presence, served = one.track, one.face.presence, one.step >= 0
-            faces.append(Face(track.id, one.affine, one.crop, remembered, presence, track.confidence, served))
+            shown = presence, track.confidence, served
+            faces.append(Face(track.id, one.affine, one.crop, remembered, restored, *shown))
         return faces
 
 

@@ -48,8 +48,13 @@ def angles(images: Tensor, mask: Tensor | None) -> Tensor:
             found.append(float("nan"))
             continue
         lightness, _, yellow = np.median(rgb2lab(pixels.T.numpy()), axis=0)
-        found.append(float(np.degrees(np.arctan2(lightness - 50, yellow))))
+        found.append(typology_angle(lightness, yellow))
     return torch.tensor(found)
+
+
+def typology_angle(lightness: float, yellow: float) -> float:
+    """ITA in degrees of a colour's L* and b*."""
+    return float(np.degrees(np.arctan2(lightness - 50, yellow)))
 
 
 def bin_of(angle: float) -> str | None:

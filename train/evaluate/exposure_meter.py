@@ -5,7 +5,6 @@ What a meter should say is then known. Three quarters of the photographs, by a h
 errors are of the others, and are shown by skin tone (individual typology angle).
 """
 
-import hashlib
 import itertools
 import json
 from collections.abc import Iterator
@@ -20,12 +19,15 @@ from torch.nn import functional
 
 from frrcam.compose import exposure
 from frrcam.faces import alignment
-from train.data.faces import decode
+from train.data.faces import decode, held_out
 from train.data.shards import read_shards
+from train.data.skin_tone import typology_angle
 
 Array = NDArray[np.float64]
 DARKENED = ((1.0, 1.0), (0.6, 1.0), (0.3, 1.0), (0.12, 1.0), (1.0, 0.5), (1.0, 0.25), (1.0, 0.12))
 """Linear gains of the whole picture and, on top, of the person."""
+HELD_OUT = 64
+"""Of 256 photographs, those that are only measured on."""
 SIDE = 168
 """Side of the aligned crops that are measured."""
 TONES = (-90, -20, 10, 30, 50, 90)
@@ -65,7 +67,7 @@ def _rows(data: Path) -> Iterator[Array]:
             continue
         image = decode(files["webp"])
         affine = alignment.similarity(np.array(largest["points"], np.float32), SIDE)
-        held_out = int(hashlib.sha1(key.encode()).hexdigest(), 16) % 4 == 0
+        kept = held_out(key, HELD_OUT)
         tone = _tone(alignment.crop(image, affine, SIDE))
         person = _person(image.shape[1::-1], affine)
         rows = []
@@ -73,7 +75,7 @@ def _rows(data: Path) -> Iterator[Array]:
             light = (image / 255.0) ** exposure.GAMMA * whole * (1 - person + person * own)
             light += random.normal(0, 0.003, light.shape) * np.sqrt(light + 0.01) * (whole * own < 1)
             levels = np.asarray(np.round(255 * np.clip(light, 0, 1) ** (1 / exposure.GAMMA)), np.uint8)
-            rows.append([*_readings(levels, affine), whole, own, tone, held_out])
+            rows.append([*_readings(levels, affine), whole, own, tone, kept])
         yield np.array(rows, np.float64)
 
 
@@ -92,7 +94,7 @@ def _tone(crop: NDArray[np.uint8]) -> float:
     small = cv2.resize(crop, (exposure.CELLS, exposure.CELLS), interpolation=cv2.INTER_AREA)
     lab = cv2.cvtColor(np.asarray(small, np.float32) / 255, cv2.COLOR_BGR2LAB)[exposure.FACE]
     lightness, _, yellow = np.median(lab, axis=0)
-    return float(np.degrees(np.arctan2(lightness - 50, yellow)))
+    return typology_angle(float(lightness), float(yellow))
 
 
 def _person(size: tuple[int, int], affine: alignment.Affine) -> Array:
